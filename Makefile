@@ -1,0 +1,57 @@
+# The remote access framework: what can be done from a checkout.
+#
+# Everything that needs root says so; `make deps` installs what is missing.
+
+SHELL       := /bin/bash
+PYTHON      := /usr/bin/python3
+CACHE       ?= /var/cache/tundev
+RUFF_VERSION := 0.17.6
+RUFF        := $(CACHE)/ruff-$(RUFF_VERSION)/bin/ruff
+SCRIPTS      = $(shell grep -rlIE '^\#!(/usr)?/bin/(env )?(ba|da)?sh' --exclude-dir=.git --exclude-dir=build --exclude-dir=dist --exclude-dir=debian . ; ls debian/*.postinst debian/*.prerm debian/*.postrm 2>/dev/null)
+SOURCES      = $(shell find vtunlib rdv tundev rootfs-overlay debian Makefile -type f -not -path '*/__pycache__/*' -not -path 'debian/.debhelper/*')
+
+.DEFAULT_GOAL := help
+.PHONY: help deps check lint test demo bench deb image clean
+
+help: ## this list
+	@echo 'Usage: make TARGET'
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)$$/  \1\t\2/' | expand -t 12
+
+deps: ## install what building and testing need (root)
+	@tests/install-deps
+
+lint: deps $(RUFF) ## ruff, strict mypy, shellcheck
+	$(RUFF) check .
+	$(RUFF) format --check .
+	$(PYTHON) -m mypy
+	shellcheck $(SCRIPTS)
+
+check: lint ## lint and the fast tests: unit and bus
+	$(PYTHON) -m pytest tests/unit tests/bus
+
+test: lint deb ## everything: lint, unit, bus, netns, lab (root)
+	$(PYTHON) -m pytest tests
+
+demo: deps deb ## three machines, one session, one command (root)
+	$(PYTHON) -m tests.lab demo
+
+bench: deps deb ## measure the product in the lab (root)
+	$(PYTHON) -m tests.bench
+
+deb: dist/.built ## build the five packages into dist/
+
+dist/.built: $(SOURCES) | deps
+	@tests/build-packages
+	@touch $@
+
+image: ## build a ready-to-flash image (not in this version)
+	@echo 'images are not built yet: see docs/architecture.md' >&2; exit 1
+
+clean: ## remove what was built, and what an interrupted lab left
+	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -prune -exec rm -rf '{}' +
+	@if [ "$$(id -u)" = 0 ] && [ -e /run/rdvlab ]; then $(PYTHON) -m tests.lab clean; fi
+
+$(RUFF):
+	$(PYTHON) -m venv $(CACHE)/ruff-$(RUFF_VERSION)
+	$(CACHE)/ruff-$(RUFF_VERSION)/bin/pip install --quiet ruff==$(RUFF_VERSION)

@@ -1,0 +1,4 @@
+"""What the RDV server and the tunnelling devices share.
+
+The library imports neither `rdv` nor `tundev`; both of them import it.
+"""
