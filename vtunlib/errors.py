@@ -117,7 +117,7 @@ class NoSession(RdvError):
 
 
 class NotFound(RdvError):
-    """No device or session of that name is known."""
+    """No device, session, namespace or unit of that name is known."""
 
     exit_code = 14
 
@@ -138,6 +138,12 @@ class ProtocolError(RdvError):
     """The peer said something that the protocol has no place for."""
 
     exit_code = 17
+
+
+class NotRunning(RdvError):
+    """Nobody owns the bus name asked, or its owner went away before it answered."""
+
+    exit_code = 18
 
 
 def _classes(base: type[RdvError]) -> dict[str, type[RdvError]]:

@@ -1,0 +1,129 @@
+"""Serving methods of the contract: to each handler the caller's bus name and descriptors.
+
+Any local process may send a signal, with descriptors, to this connection; all
+that is not handed to a handler is closed here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from dbus_fast import Message, MessageFlag, MessageType
+from dbus_fast.aio.message_bus import MessageBus
+
+from rdv.contract import Method, Signal, introspection
+from vtunlib import bus as buses
+from vtunlib.errors import RdvError
+
+_DBUS = "org.freedesktop.DBus"
+_INVALID = "org.freedesktop.DBus.Error.InvalidArgs"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call. fds: closed as soon as the handler has ended; it keeps copies."""
+
+    sender: str
+    arguments: Sequence[Any]
+    fds: Sequence[int]
+
+
+Handler = Callable[[Call], Awaitable[Sequence[Any]]]
+"""Returns the values of the answer. RdvErrors cross the bus under their names."""
+
+
+class BusServer:
+    """Answers calls at one object path, and knows when a caller has gone."""
+
+    def __init__(
+        self,
+        bus: MessageBus,
+        path: str,
+        handlers: Mapping[Method, Handler],
+        gone: Callable[[str], None],
+    ) -> None:
+        self._bus = bus
+        self._path = path
+        self._handlers = {
+            (method.interface, method.member): (method, handlers[method]) for method in handlers
+        }
+        self._gone = gone
+        self._watched: set[str] = set()
+        self._serving: set[asyncio.Task[None]] = set()
+        bus.add_message_handler(self._receive)
+
+    def emit(self, signal: Signal, *body: Any) -> None:
+        """Broadcast a signal; the bus's policy says who hears it."""
+        self._bus.send(
+            Message.new_signal(self._path, signal.interface, signal.member, signal.body, list(body))
+        )
+
+    async def watch(self, sender: str) -> None:
+        """Call `gone` as soon as the bus connection `sender` has ended, which it may have already."""
+        if sender in self._watched:
+            return
+        self._watched.add(sender)
+        rule = f"type='signal',sender='{_DBUS}',member='NameOwnerChanged',arg0='{sender}'"
+        await buses.call(self._bus, _DBUS, "/org/freedesktop/DBus", _DBUS, "AddMatch", "s", rule)
+        if not await buses.owner(self._bus, sender):
+            self._lost(sender)
+
+    def _lost(self, sender: str) -> None:
+        if sender in self._watched:
+            # Unique names never come again, so the match rule that stays matches nothing.
+            self._watched.discard(sender)
+            self._gone(sender)
+
+    def _receive(self, message: Message) -> Message | bool | None:
+        if message.message_type is not MessageType.METHOD_CALL:
+            _close(message.unix_fds)
+            # Only the bus itself speaks under this name; others may send signals that look like it.
+            if message.sender == _DBUS and message.member == "NameOwnerChanged" and not message.body[2]:
+                self._lost(message.body[0])
+            return None
+        if message.path != self._path or message.sender is None:
+            _close(message.unix_fds)
+            return None
+        if message.interface == f"{_DBUS}.Introspectable" and message.member == "Introspect":
+            _close(message.unix_fds)
+            return Message.new_method_return(message, "s", [introspection()])
+        method, handler = self._handlers.get((message.interface or "", message.member or ""), (None, None))
+        if method is None or handler is None:
+            _close(message.unix_fds)
+            return None  # dbus-fast answers UnknownMethod
+        if message.signature != method.takes:
+            _close(message.unix_fds)
+            return Message.new_error(message, _INVALID, f"{method.member} takes {method.takes or 'nothing'}")
+        task = asyncio.create_task(self._serve(message, method, handler))
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
+        return True
+
+    async def _serve(self, message: Message, method: Method, handler: Handler) -> None:
+        try:
+            values = await handler(Call(message.sender or "", message.body, message.unix_fds))
+            reply = Message.new_method_return(message, method.gives, list(values))
+        except RdvError as error:
+            reply = Message.new_error(message, error.dbus_name, str(error))
+        except Exception:
+            log.exception("%s", method.member)
+            unknown = RdvError("internal error of the manager", "its journal has more")
+            reply = Message.new_error(message, unknown.dbus_name, str(unknown))
+        finally:
+            _close(message.unix_fds)
+        if not message.flags & MessageFlag.NO_REPLY_EXPECTED and self._bus.connected:
+            self._bus.send(reply)
+
+
+def _close(fds: Sequence[int]) -> None:
+    for fd in fds:
+        with suppress(OSError):
+            os.close(fd)

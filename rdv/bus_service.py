@@ -1,0 +1,267 @@
+"""What each method of the manager does: from the bus's types to the product's, and back."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import logging
+import os
+import socket
+from collections.abc import Sequence
+from typing import Any
+
+from dbus_fast.aio.message_bus import MessageBus
+
+from rdv import contract, peer
+from rdv.acl import AccessList
+from rdv.bus_server import BusServer, Call, Handler
+from rdv.changes import Changes
+from rdv.conductor import Conductor
+from rdv.contract import Fact, Method
+from rdv.devices import DeviceStore
+from rdv.facts import Facts, short_text
+from rdv.life import Life
+from rdv.registry import Connection, Registry
+from rdv.session import Session, State
+from vtunlib.errors import Busy, NotAllowed, NotFound, RdvError
+from vtunlib.tunnel import Role
+from vtunlib.words import UNKNOWN
+
+log = logging.getLogger(__name__)
+
+
+class BusService:
+    """The manager on the bus."""
+
+    def __init__(self, bus: MessageBus, store: DeviceStore, access: AccessList) -> None:
+        self._store = store
+        self._access = access
+        self._registry = Registry()
+        self.conductor = Conductor(self._registry, access, self._session_changed)
+        self._changes = Changes(lambda accounts: self._server.emit(contract.CHANGED, accounts))
+        handlers: dict[Method, Handler] = {
+            contract.ATTACH: self._attach,
+            contract.DETACH: self._detach,
+            contract.SET_FACT: self._set_fact,
+            contract.LOOK: self._look,
+            contract.GET_TUNNEL_MODE: self._tunnel_mode,
+            contract.GET_VTUN_PARAMETERS: self._vtun_parameters,
+            contract.LIST_ONSITES: self._list_onsites,
+            contract.CONNECT: self._connect,
+            contract.DROP: self._drop,
+            contract.REMOTE_IP_CONFIG: self._remote_ip_config,
+            contract.SESSION_STATUS: self._session_status,
+            contract.LIST_ONLINE: self._list_online,
+            contract.LIST_SESSIONS: self._list_sessions,
+            contract.DROP_SESSION: self._drop_session,
+            contract.DROP_DEVICE: self._drop_device,
+        }
+        self._server = BusServer(bus, contract.PATH, handlers, self._sender_gone)
+
+    # connections
+
+    async def _attach(self, call: Call) -> Sequence[Any]:
+        index, told = call.arguments
+        if index >= len(call.fds):
+            raise NotAllowed("there is no socket")
+        with socket.socket(fileno=os.dup(call.fds[index])) as connection:
+            device, uid = peer.device(connection, self._store)
+        facts = Facts()
+        for fact, text in told.items():
+            facts = facts.told(device.role, fact, text)
+        await self._server.watch(call.sender)
+        new = Connection(device, uid, call.sender, facts)
+        older = self._registry.attach(new)
+        if older is not None:
+            taken_over = NotAllowed("taken over by a newer connection of the same account")
+            self._ended(older, taken_over, f"{new.account} connected anew")
+        self.conductor.online(new)
+        _log("%s %s is online", new)
+        self._seen_of(new)
+        return new.handle, new.account, str(new.role), self._changes.revision(new.account)
+
+    async def _detach(self, call: Call) -> Sequence[Any]:
+        connection = self._registry.detach(call.arguments[0], call.sender)
+        if connection is not None:
+            self._went_offline(connection, f"{connection.account} went offline")
+        return ()
+
+    def _sender_gone(self, sender: str) -> None:
+        for connection in self._registry.of_sender(sender):
+            self._registry.remove(connection)
+            self._went_offline(connection, f"the shell of {connection.account} ended")
+
+    def _went_offline(self, connection: Connection, why: str) -> None:
+        _log("%s %s is offline", connection)
+        self.conductor.offline(connection, why)
+        self._seen_of(connection)
+
+    def _ended(self, connection: Connection, error: RdvError, why: str) -> None:
+        """The connection is taken from the device: its shell tells it the error."""
+        self._server.emit(contract.ENDED, connection.handle, error.shell_line())
+        self._went_offline(connection, why)
+
+    # both roles
+
+    async def _set_fact(self, call: Call) -> Sequence[Any]:
+        handle, fact, text = call.arguments
+        connection = self._registry.get(handle, call.sender)
+        facts = connection.facts.told(connection.role, fact, text)
+        if fact == Fact.MODE and self.conductor.of(connection.account):
+            raise Busy("the mode cannot change during a session")
+        if facts != connection.facts:
+            connection.facts = facts
+            if connection.role is Role.ONSITE:
+                self._seen_of(connection)
+        return ()
+
+    async def _look(self, call: Call) -> Sequence[Any]:
+        connection = self._caller(call)
+        life = self.conductor.of(connection.account)
+        ready = life is not None and life.state is not State.BIRTH
+        return life.session.id if life and ready else "", self._changes.revision(connection.account)
+
+    async def _tunnel_mode(self, call: Call) -> Sequence[Any]:
+        connection = self._caller(call)
+        life = self.conductor.of(connection.account)
+        return [str(life.session.mode if life else connection.facts.mode or UNKNOWN)]
+
+    async def _vtun_parameters(self, call: Call) -> Sequence[Any]:
+        connection = self._caller(call)
+        session = self.conductor.need(connection.account).session
+        return [session.leg(connection.role).parameters.to_lines()]
+
+    async def _drop(self, call: Call) -> Sequence[Any]:
+        connection = self._caller(call)
+        reason = short_text(call.arguments[1], "reason")
+        life = self.conductor.need(connection.account)
+        life.drop(_because(f"dropped by {connection.role} {connection.account}", reason))
+        return ()
+
+    # masters
+
+    async def _list_onsites(self, call: Call) -> Sequence[Any]:
+        master = self._caller(call, Role.MASTER)
+        onsites = self._registry.of_role(Role.ONSITE)
+        return [
+            [
+                json.dumps(self._row(onsite), ensure_ascii=False)
+                for onsite in onsites
+                if self._access.allows(master.account, onsite.account)
+            ]
+        ]
+
+    async def _connect(self, call: Call) -> Sequence[Any]:
+        _, onsite, reason = call.arguments
+        return [(await self.conductor.connect(self._caller(call, Role.MASTER), onsite, reason)).id]
+
+    async def _remote_ip_config(self, call: Call) -> Sequence[Any]:
+        session = self.conductor.need(self._caller(call, Role.MASTER).account).session
+        return str(session.lan), [str(server) for server in session.dns]
+
+    async def _session_status(self, call: Call) -> Sequence[Any]:
+        connection = self._caller(call)
+        life = self.conductor.of(connection.account)
+        if life is None:
+            ended = self.conductor.ended.get(connection.account)
+            return [{"state": "none"} | ({"ended": ended} if ended else {})]
+        row = {key: str(value) for key, value in _session_row(life).items() if value not in (None, "")}
+        return [row]
+
+    # the admin
+
+    async def _list_online(self, _call: Call) -> Sequence[Any]:
+        rows = [
+            {"role": connection.role, **self._row(connection)}
+            for connection in sorted(self._registry, key=lambda c: c.account)
+        ]
+        return [[json.dumps(row, ensure_ascii=False) for row in rows]]
+
+    async def _list_sessions(self, _call: Call) -> Sequence[Any]:
+        return [[json.dumps(_session_row(life), ensure_ascii=False) for life in self.conductor]]
+
+    async def _drop_session(self, call: Call) -> Sequence[Any]:
+        name, reason = call.arguments
+        for life in self.conductor:
+            if name in (life.session.id, *life.session.accounts):
+                life.drop(_because("dropped by the RDV's admin", short_text(reason, "reason")))
+                return [life.session.id]
+        raise NotFound(f"{name} is no session, and no device in one")
+
+    async def _drop_device(self, call: Call) -> Sequence[Any]:
+        account, reason = call.arguments
+        connection = self._registry.online(account)
+        if connection is None:
+            return [False]
+        why = _because("disconnected by the RDV's admin", short_text(reason, "reason"))
+        self._registry.remove(connection)
+        self._ended(connection, NotAllowed(why), f"{account} was {why}")
+        return [True]
+
+    # what they share
+
+    def _caller(self, call: Call, role: Role | None = None) -> Connection:
+        return self._registry.get(call.arguments[0], call.sender, role)
+
+    def _row(self, connection: Connection) -> dict[str, Any]:
+        life = self.conductor.of(connection.account)
+        session = life.session if life else None
+        other = (
+            next((name for name in session.accounts if name != connection.account), None) if session else None
+        )
+        facts = connection.facts
+        return {
+            "id": connection.account,
+            "label": connection.device.label,
+            "hostname": facts.hostname,
+            "location": connection.location,
+            "lan": str(facts.lan or ""),
+            "dns": [str(server) for server in facts.dns],
+            "uplink": facts.uplink or "",
+            "since": _iso(connection.since),
+            "in_session": other,
+        }
+
+    def _seen_of(self, connection: Connection) -> None:
+        """Something of this device that others may see has changed."""
+        names = {connection.account}
+        if connection.role is Role.ONSITE:
+            names |= {
+                master.account
+                for master in self._registry.of_role(Role.MASTER)
+                if self._access.allows(master.account, connection.account)
+            }
+        self._changes.note(names)
+
+    def _session_changed(self, session: Session) -> None:
+        self._changes.note(session.accounts)
+        onsite = self._registry.online(session.onsite.account)
+        if onsite is not None:
+            self._seen_of(onsite)
+
+
+def _session_row(life: Life) -> dict[str, Any]:
+    session = life.session
+    return {
+        "state": str(State.LEGS if life.state is State.BIRTH else life.state),
+        "id": session.id,
+        "onsite": session.onsite.account,
+        "master": session.master.account,
+        "mode": str(session.mode),
+        "since": _iso(session.born),
+        "rtt_ms": None if life.rtt is None else round(life.rtt * 1000, 1),
+        "reason": session.reason,
+    }
+
+
+def _because(what: str, reason: str) -> str:
+    return f"{what}: {reason}" if reason else what
+
+
+def _iso(instant: datetime.datetime) -> str:
+    return instant.isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _log(text: str, connection: Connection) -> None:
+    fields = {"RDV_DEVICE": connection.account, "RDV_ROLE": str(connection.role)}
+    log.info(text, connection.role, connection.account, extra={"fields": fields})

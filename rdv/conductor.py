@@ -1,0 +1,183 @@
+"""All sessions: who may open one with whom, and what becomes of them when a device comes or goes."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import logging
+import secrets
+from collections.abc import Callable, Iterator
+
+from rdv import addresses, leftovers, legs, session_files
+from rdv.acl import AccessList
+from rdv.facts import short_text
+from rdv.life import Life
+from rdv.registry import Connection, Registry
+from rdv.session import Decision, Leg, Session, State
+from vtunlib import namespace, units
+from vtunlib.errors import Busy, ModeNotPossible, NoSession, NotAllowed, NotOnline, RdvError, SessionFailed
+from vtunlib.tunnel import Role, TunnelMode, VtunParameters
+
+FINISH_SECONDS = 10.0
+"""How long ended sessions are waited for when the manager stops; the next one takes away the rest."""
+
+log = logging.getLogger(__name__)
+
+
+class Conductor:
+    """Opens and ends sessions. changed: told of each session that entered another state."""
+
+    def __init__(self, registry: Registry, access: AccessList, changed: Callable[[Session], None]) -> None:
+        self._registry = registry
+        self._access = access
+        self._changed = changed
+        self._lives: dict[str, Life] = {}
+        self._running: set[asyncio.Task[None]] = set()
+        self.ended: dict[str, str] = {}
+        """Why the last session of an account ended; gone as soon as it has a new one."""
+
+    def __iter__(self) -> Iterator[Life]:
+        return iter(list(self._lives.values()))
+
+    def of(self, account: str) -> Life | None:
+        """The session that the account is in."""
+        return next((life for life in self._lives.values() if account in life.session.accounts), None)
+
+    def need(self, account: str) -> Life:
+        """The session that the account is in. Raises NoSession."""
+        life = self.of(account)
+        if life is None:
+            raise NoSession(f"{account} is in no session")
+        return life
+
+    async def connect(self, master: Connection, account: str, reason: str) -> Session:
+        """Open a session; returns when both legs may be dialled.
+
+        Raises NotAllowed, NotOnline, Busy, ModeNotPossible, MissingProgram,
+        UsageError, SessionFailed.
+        """
+        session = self._agree(master, account, short_text(reason, "reason"))
+        life = self._lives[session.id] = Life(session, self._entered)
+        for name in session.accounts:
+            self.ended.pop(name, None)
+        try:
+            await life.birth()
+        except (RdvError, OSError) as error:
+            raise SessionFailed(f"the session could not be set up: {error}") from None
+        finally:
+            self._start(life)
+        if life.dropped:
+            raise SessionFailed(life.dropped)
+        return session
+
+    def online(self, connection: Connection) -> None:
+        """A device is attached: of a kept session it is seen again."""
+        life = self.of(connection.account)
+        if life is not None:
+            life.seen(connection.role)
+
+    def offline(self, connection: Connection, why: str) -> None:
+        """A device's connection has ended, and with it its session."""
+        life = self.of(connection.account)
+        if life is not None:
+            life.drop(why)
+
+    async def recover(self) -> None:
+        """Keep the sessions that were up when the manager ended; take away all else."""
+        await asyncio.to_thread(session_files.DIRECTORY.mkdir, mode=0o700, exist_ok=True)
+        noted = await asyncio.to_thread(session_files.load)
+        kept = [session for session, state in noted if state is State.UP and await _stands(session)]
+        await asyncio.to_thread(leftovers.remove, kept)
+        for session in kept:
+            log.info("session %s of %s with %s is kept", session.id, *reversed(session.accounts))
+            life = self._lives[session.id] = Life(session, self._entered, kept=True)
+            try:
+                await life.birth()
+            except (RdvError, OSError) as error:
+                log.error("session %s cannot be kept: %s", session.id, error)
+            self._start(life)
+
+    async def finish(self) -> None:
+        """The manager stops: wait for sessions that are being taken away. The others live on without it."""
+        ending = [task for task in self._running if task.get_name() not in self._lives]
+        if ending:
+            await asyncio.wait(ending, timeout=FINISH_SECONDS)
+
+    def _agree(self, master: Connection, account: str, reason: str) -> Session:
+        """All that can refuse a session, before anything is made."""
+        if not self._access.allows(master.account, account):
+            raise NotAllowed(f"{master.account} may not reach {account}", "the RDV's admin can allow it")
+        onsite = self._registry.need_online(account, Role.ONSITE)
+        for connection in (master, onsite):
+            life = self.of(connection.account)
+            if life is not None:
+                other = next(name for name in life.session.accounts if name != connection.account)
+                raise Busy(f"{connection.account} is in a session with {other}")
+        lan = onsite.facts.lan
+        if lan is None:
+            raise NotOnline(f"{account} has not told its LAN address yet", "try again in a moment")
+        mode = master.facts.mode or TunnelMode.L3
+        _check_mode(mode, onsite)
+        legs.vtund()
+        taken = [lan.network, *(facts.lan.network for facts in (master.facts,) if facts.lan)]
+        onsite_net, master_net = addresses.choose([*taken, *map(addresses.host, onsite.facts.dns)])
+        number = secrets.token_hex(4)
+        return Session(
+            id=number,
+            mode=mode,
+            onsite=_leg(number, onsite, onsite_net),
+            master=_leg(number, master, master_net),
+            lan=lan,
+            dns=onsite.facts.dns,
+            reason=reason,
+            born=datetime.datetime.now(datetime.UTC),
+        )
+
+    def _start(self, life: Life) -> None:
+        task = asyncio.create_task(self._run(life), name=life.session.id)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    async def _run(self, life: Life) -> None:
+        try:
+            await life.run()
+        except Exception:
+            # Never leave two devices in a session that nobody looks after.
+            log.exception("session %s", life.session.id)
+            self._lives.pop(life.session.id, None)
+            await asyncio.to_thread(leftovers.remove, [other.session for other in self])
+
+    def _entered(self, life: Life, decision: Decision) -> None:
+        if decision.state is State.ENDED:
+            self._lives.pop(life.session.id, None)
+            for name in life.session.accounts:
+                self.ended[name] = decision.why
+        self._changed(life.session)
+
+
+def _check_mode(mode: TunnelMode, onsite: Connection) -> None:
+    uplink = onsite.facts.uplink
+    if mode is TunnelMode.L2 and not (uplink and uplink.bridgeable):
+        kind = f"is {uplink}" if uplink else "is not known yet"
+        raise ModeNotPossible(
+            f"L2 is not possible with {onsite.account}: its uplink {kind}", "use L3, or an uplink of type lan"
+        )
+
+
+def _leg(number: str, connection: Connection, network: addresses.LegNetwork) -> Leg:
+    parameters = VtunParameters(
+        tunnel_ip_network=network.network.network_address,
+        tunnel_ip_prefix=network.network.prefixlen,
+        tunnelling_dev_ip_address=network.device,
+        rdv_server_ip_address=network.rdv,
+        tunnel_name=f"rdv-{number}-{connection.role}",
+        tunnel_secret=secrets.token_hex(32),
+    )
+    return Leg(connection.account, connection.uid, parameters)
+
+
+async def _stands(session: Session) -> bool:
+    """Whether all that the session consists of is still there."""
+    if not await asyncio.to_thread(namespace.exists, session.namespace):
+        return False
+    return all([await asyncio.to_thread(units.is_active, legs.unit(session.id, role)) for role in Role])

@@ -1,0 +1,114 @@
+"""The store of devices: one TOML file each, text that configuration management can own."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from rdv import toml_file
+from rdv.facts import TEXT_LIMIT
+from vtunlib.errors import AlreadyExists, ConfigError, NotFound, UsageError
+from vtunlib.tunnel import Role
+
+DIRECTORY = Path("/etc/rdv/devices.d")
+
+_ACCOUNT = re.compile(r"[a-z][a-z0-9-]{0,30}")
+
+
+@dataclass(frozen=True)
+class Device:
+    """What the admin says of a device; account: the name of its Unix account."""
+
+    account: str
+    role: Role
+    label: str = ""
+    location: str = ""
+    groups: tuple[str, ...] = ()
+
+
+def check_account(name: str) -> str:
+    """`name` if a device can be called so. Raises UsageError."""
+    if not _ACCOUNT.fullmatch(name):
+        raise UsageError(
+            f"{name!r} cannot be a device's name", "expected a-z, 0-9 and -, a letter first, at most 31"
+        )
+    return name
+
+
+class DeviceStore:
+    """Reads and writes the devices' files below one directory."""
+
+    def __init__(self, directory: Path = DIRECTORY) -> None:
+        self._directory = directory
+
+    def read(self, account: str) -> Device:
+        """The device of that account. Raises NotFound, ConfigError."""
+        path = self._path(account)
+        data, text = toml_file.read(path)
+        kinds = {"role": str, "label": str, "location": str, "groups": list}
+        for key, value in data.items():
+            if key not in kinds:
+                raise toml_file.fault(path, text, key, f"one of {', '.join(kinds)}")
+            if not isinstance(value, kinds[key]):
+                raise toml_file.fault(path, text, key, "a list of names" if kinds[key] is list else "a text")
+        if data.get("role") not in list(Role):
+            raise toml_file.fault(path, text, "role", '"onsite" or "master"')
+        for key in ("label", "location"):
+            if not _showable(data.get(key, "")):
+                raise toml_file.fault(path, text, key, f"at most {TEXT_LIMIT} printable characters")
+        groups = data.get("groups", [])
+        if not all(isinstance(name, str) and name and _showable(name) for name in groups):
+            raise toml_file.fault(path, text, "groups", "a list of names")
+        return Device(
+            account, Role(data["role"]), data.get("label", ""), data.get("location", ""), tuple(groups)
+        )
+
+    def names(self) -> list[str]:
+        """The accounts that have a file, sorted. Files with other names are passed over."""
+        found = (path.stem for path in self._directory.glob("*.toml"))
+        return sorted(name for name in found if _ACCOUNT.fullmatch(name))
+
+    def add(self, device: Device) -> None:
+        """Write the file of a new device. Raises AlreadyExists, never overwrites."""
+        path = self._path(device.account)
+        lines = [f'role = "{device.role}"']
+        for key in ("label", "location"):
+            if value := getattr(device, key):
+                lines.append(f"{key} = {json.dumps(value, ensure_ascii=False)}")
+        if device.groups:
+            lines.append(f"groups = {json.dumps(list(device.groups), ensure_ascii=False)}")
+        self._directory.mkdir(mode=0o755, parents=True, exist_ok=True)
+        try:
+            with path.open("x", encoding="utf-8") as file:
+                file.write("\n".join([*lines, ""]))
+        except FileExistsError:
+            raise AlreadyExists(f"there is a {path}") from None
+        path.chmod(0o644)
+
+    def remove(self, account: str) -> bool:
+        """Delete the device's file; whether there was one."""
+        path = self._path(account)
+        existed = path.exists()
+        path.unlink(missing_ok=True)
+        return existed
+
+    def all(self) -> list[Device | ConfigError]:
+        """All devices by name, or why their file cannot be taken."""
+        devices: list[Device | ConfigError] = []
+        for name in self.names():
+            try:
+                devices.append(self.read(name))
+            except ConfigError as error:
+                devices.append(error)
+            except NotFound:
+                continue  # removed meanwhile
+        return devices
+
+    def _path(self, account: str) -> Path:
+        return self._directory / f"{check_account(account)}.toml"
+
+
+def _showable(text: str) -> bool:
+    return len(text) <= TEXT_LIMIT and text.isprintable()

@@ -1,0 +1,148 @@
+"""The life of a session, decided apart from done: pure.
+
+A session is agreed at its birth and never changes (Session); what is seen of it
+as time goes by is Facts; `next_state` says what follows from them.
+"""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from vtunlib.tunnel import Role, TunnelMode, VtunParameters
+
+UP_DEADLINE = 30.0
+"""Seconds from birth until both legs must carry traffic."""
+SILENCE_LIMIT = 15.0
+"""Seconds without an answered probe after which an up session is over."""
+REATTACH_GRACE = 10.0
+"""Seconds for the devices of a kept session to be seen again after the manager came back."""
+
+
+ROLES = frozenset({Role.ONSITE, Role.MASTER})
+"""The two ends of a session."""
+
+
+class State(StrEnum):
+    """Where in its life a session is."""
+
+    BIRTH = "birth"
+    """Agreed; its namespace is being made."""
+    LEGS = "legs"
+    """The devices may dial their legs."""
+    UP = "up"
+    """Both legs carry traffic."""
+    ENDED = "ended"
+
+
+@dataclass(frozen=True)
+class Leg:
+    """One device's end of a session."""
+
+    account: str
+    uid: int
+    parameters: VtunParameters
+
+
+@dataclass(frozen=True)
+class Session:
+    """What was agreed at birth. id: 8 hexadecimal digits; reason: the technician's words, may be empty."""
+
+    id: str
+    mode: TunnelMode
+    onsite: Leg
+    master: Leg
+    lan: ipaddress.IPv4Interface
+    """The onsite's address on the customer's LAN."""
+    dns: tuple[ipaddress.IPv4Address, ...]
+    reason: str
+    born: datetime.datetime
+
+    @property
+    def namespace(self) -> str:
+        """Name of the network namespace that the session lives in."""
+        return f"rdv-{self.id}"
+
+    def leg(self, role: Role) -> Leg:
+        """The leg of that role."""
+        return self.onsite if role is Role.ONSITE else self.master
+
+    @property
+    def accounts(self) -> tuple[str, str]:
+        """Both devices."""
+        return self.onsite.account, self.master.account
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is seen of a session. Instants are seconds of the monotonic clock."""
+
+    state: State
+    now: float
+    born: float
+    """Of a session kept over a restart of the manager: when it was read back."""
+    joined: bool = False
+    """The namespace, its devices and the leg sockets are there."""
+    carriers: frozenset[Role] = frozenset()
+    """Legs that a vtund holds."""
+    answered: float | None = None
+    """When a probe was last answered by all that it asks."""
+    unseen: Mapping[Role, str] = field(default_factory=dict)
+    """Devices (by account) of a kept session that are not attached again yet."""
+    drop: str = ""
+    """Why somebody wants it ended; empty where nobody does."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The state that follows, and why."""
+
+    state: State
+    why: str = ""
+
+
+def next_state(facts: Facts) -> Decision:
+    """What follows from the facts. The same state again means: go on."""
+    stay = Decision(facts.state)
+    if facts.state is State.ENDED:
+        return stay
+    if facts.drop:
+        return Decision(State.ENDED, facts.drop)
+    missing = [str(role) for role in Role if role not in facts.carriers]
+    match facts.state:
+        case State.BIRTH:
+            return Decision(State.LEGS, "the legs may be dialled") if facts.joined else stay
+        case State.LEGS:
+            if not missing and facts.answered is not None:
+                return Decision(State.UP, "both legs answer")
+            if facts.now - facts.born >= UP_DEADLINE:
+                cause = f"no leg from the {' nor the '.join(missing)}" if missing else "a leg does not answer"
+                return Decision(State.ENDED, f"not up within {UP_DEADLINE:.0f} s: {cause}")
+        case State.UP:
+            if missing:
+                return Decision(State.ENDED, f"the leg of the {' and the '.join(missing)} is down")
+            if facts.now - _last_sign(facts) >= SILENCE_LIMIT:
+                return Decision(State.ENDED, f"no answer through the legs for {SILENCE_LIMIT:.0f} s")
+            if facts.unseen and facts.now - facts.born >= REATTACH_GRACE:
+                gone = " and ".join(facts.unseen[role] for role in sorted(facts.unseen))
+                return Decision(State.ENDED, f"{gone} did not come back after the manager's restart")
+    return stay
+
+
+def next_deadline(facts: Facts) -> float | None:
+    """The instant at which time alone may change the state; None where it cannot."""
+    match facts.state:
+        case State.LEGS:
+            return facts.born + UP_DEADLINE
+        case State.UP:
+            silence = _last_sign(facts) + SILENCE_LIMIT
+            return min(silence, facts.born + REATTACH_GRACE) if facts.unseen else silence
+        case _:
+            return None
+
+
+def _last_sign(facts: Facts) -> float:
+    return facts.born if facts.answered is None else facts.answered

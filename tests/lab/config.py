@@ -1,0 +1,70 @@
+"""What a person would put on a machine before it boots: its key, its configuration, its address."""
+
+from __future__ import annotations
+
+import os
+import re
+from ipaddress import IPv4Interface
+from pathlib import Path
+
+from tests.lab.customer import make_key
+from tests.lab.machine import Machine
+from tests.lab.process import LabError
+from tests.lab.topology import RDV_NAME
+
+__all__ = ["RDV_NAME", "device_key", "put_bundle", "static_address"]
+
+_STATIC = """\
+[connection]
+id=uplink
+type=ethernet
+interface-name={interface}
+
+[ipv4]
+method=manual
+address1={address}
+
+[ipv6]
+method=disabled
+"""
+
+
+def static_address(machine: Machine, interface: str, address: IPv4Interface) -> None:
+    """A fixed address, as NetworkManager keeps it."""
+    file = machine.root / "etc/NetworkManager/system-connections/uplink.nmconnection"
+    file.write_text(_STATIC.format(interface=interface, address=address), encoding="ascii")
+    file.chmod(0o600)
+
+
+def device_key(machine: Machine) -> str:
+    """The device's key, as its first start would make it; its public line."""
+    private = machine.root / "etc/tundev/id_ed25519"
+    private.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    line = make_key(private).strip()
+    user, group = _owner(machine.root / "etc/passwd")
+    for path in (private, private.with_name("id_ed25519.pub")):
+        os.chown(path, user, group)
+    return line
+
+
+def _owner(passwd: Path) -> tuple[int, int]:
+    """uid and gid of the account that the device's ssh runs as."""
+    found = re.search(r"^tundev:[^:]*:(\d+):(\d+):", passwd.read_text(encoding="utf-8"), re.M)
+    if not found:
+        raise LabError("the packages made no account tundev")
+    return int(found[1]), int(found[2])
+
+
+def put_bundle(machine: Machine, bundle: str, *, adapter: str) -> None:
+    """The configuration that `rdv-admin device add --bundle` wrote, and on a master its port."""
+    text = bundle
+    if machine.name.startswith("master") and "interface" not in text:
+        line = f'interface = "{adapter}"\n'
+        text = (
+            text.replace("[master]\n", f"[master]\n{line}")
+            if "[master]" in text
+            else f"{text}\n[master]\n{line}"
+        )
+    machine.copy_in(text, "/etc/tundev/tundev.toml", mode=0o640)
+    file = machine.root / "etc/tundev/tundev.toml"
+    os.chown(file, 0, _owner(machine.root / "etc/passwd")[1])

@@ -1,0 +1,182 @@
+"""A machine of the lab: a Debian with its own systemd, bus and journal, in systemd-nspawn.
+
+Its root is an overlay: the cached base root below (with a role's layer between, where
+packages are installed), the machine's own writes above in the lab's tmpfs. Its network
+namespace with all its wires exists before it boots, as on a real machine.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.lab import cgroup
+from tests.lab.host import Host, in_netns, netns_pids
+from tests.lab.place import Place
+from tests.lab.process import LabError, environment, run
+
+BOOT_DEADLINE = 60.0
+STOP_DEADLINE = 20.0
+
+
+class Machine(Host):
+    """Boots, runs commands, stops.
+
+    `layers`: lower directories, the uppermost first; `binds`: options of systemd-nspawn.
+    """
+
+    def __init__(self, place: Place, name: str, layers: Sequence[Path], *, binds: Sequence[str] = ()) -> None:
+        super().__init__(place, name)
+        self.layers = list(layers)
+        self.binds = list(binds)
+        self.root = self.path / "root"
+        self.upper = self.path / "upper"
+        self.console = self.path / "console.log"
+        self._notify = self.path / "notify"
+        self._leader: int | None = None
+
+    def create(self) -> None:
+        """Namespace and root; boots nothing yet. Files may be put under `self.root` now."""
+        super().create()
+        work = self.path / "work"
+        for directory in (self.root, self.upper, work):
+            directory.mkdir(mode=0o755)
+        lower = ":".join(str(layer) for layer in self.layers)
+        options = f"lowerdir={lower},upperdir={self.upper},workdir={work}"
+        run(["mount", "-t", "overlay", "-o", options, self.netns, str(self.root)])
+        (self.root / "etc/hostname").write_text(f"{self.name}\n", encoding="ascii")
+        (self.root / "etc/hosts").write_text(
+            f"127.0.0.1 localhost\n127.0.1.1 {self.name}\n", encoding="ascii"
+        )
+
+    def _argv(self) -> list[str]:
+        return cgroup.within(
+            self.netns,
+            [
+                "systemd-nspawn",
+                "--boot",
+                "--quiet",
+                "--register=no",
+                "--keep-unit",
+                "--notify-ready=yes",
+                f"--machine={self.netns}",
+                f"--hostname={self.name}",
+                f"--directory={self.root}",
+                f"--network-namespace-path=/run/netns/{self.netns}",
+                "--capability=CAP_NET_ADMIN",
+                "--bind=/dev/net/tun",
+                "--resolv-conf=off",
+                "--timezone=off",
+                "--link-journal=no",
+                "--console=read-only",
+                *self.binds,
+            ],
+        )
+
+    def boot(self, *, deadline: float = BOOT_DEADLINE) -> list[str]:
+        """Start it; the units that failed, once systemd inside says that the boot is over."""
+        until = time.monotonic() + deadline
+        self._notify.unlink(missing_ok=True)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify, self.console.open("ab") as console:
+            notify.bind(str(self._notify))
+            front = subprocess.Popen(
+                self._argv(),
+                stdin=subprocess.DEVNULL,
+                stdout=console,
+                stderr=console,
+                start_new_session=True,
+                # Without it /proc/sys/net is read-only when the namespace comes from outside.
+                env=environment(
+                    {"NOTIFY_SOCKET": str(self._notify), "SYSTEMD_NSPAWN_API_VFS_WRITABLE": "network"}
+                ),
+            )
+            self._await_ready(notify, front, until)
+        self.run(["systemctl", "is-system-running", "--wait"], deadline=until - time.monotonic(), check=False)
+        return self.failed_units()
+
+    def _await_ready(self, notify: socket.socket, front: subprocess.Popen[bytes], until: float) -> None:
+        ended = os.pidfd_open(front.pid)
+        try:
+            while (left := until - time.monotonic()) > 0:
+                ready, _, _ = select.select([notify, ended], [], [], left)
+                if notify in ready and b"READY=1" in notify.recv(4096).split(b"\n"):
+                    return
+                if ended in ready and notify not in ready:
+                    raise LabError(f"{self.name} did not boot:\n{self.console_tail()}")
+        finally:
+            os.close(ended)
+        raise LabError(f"{self.name} was not up in time:\n{self.console_tail()}")
+
+    def failed_units(self) -> list[str]:
+        """Names of the machine's units in state `failed`."""
+        listed = self.run(["systemctl", "--failed", "--plain", "--no-legend", "--full"]).out
+        return [line.split()[0] for line in listed.splitlines()]
+
+    def console_tail(self, lines: int = 25) -> str:
+        """The end of what it wrote to its console."""
+        return "\n".join(self.console.read_text(errors="replace").splitlines()[-lines:])
+
+    @property
+    def leader(self) -> int | None:
+        """The pid, on the host, of the machine's PID 1; None when it is not running."""
+        if self._leader and in_netns(self._leader, self.netns):
+            return self._leader
+        for pid in netns_pids(self.netns):
+            try:
+                status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8", errors="replace")
+            except OSError:
+                continue
+            numbers = next(line for line in status.splitlines() if line.startswith("NSpid:")).split()[1:]
+            if len(numbers) > 1 and numbers[-1] == "1":
+                self._leader = pid
+                return pid
+        return None
+
+    def prefix(self) -> list[str]:
+        leader = self.leader
+        if leader is None:
+            raise LabError(f"{self.name} is not running")
+        return ["nsenter", f"--target={leader}", "--all", f"--wd=/proc/{leader}/root/root"]
+
+    def stop(self, *, deadline: float = STOP_DEADLINE) -> None:
+        """Power it off, by force after the deadline. It can boot again; its files stay."""
+        leader = self.leader
+        if leader is not None:
+            descriptor = os.pidfd_open(leader)
+            try:
+                # systemd(1): SIGRTMIN+4 powers the machine off.
+                signal.pidfd_send_signal(descriptor, signal.SIGRTMIN + 4)
+                if not select.select([descriptor], [], [], deadline)[0]:
+                    signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+            finally:
+                os.close(descriptor)
+        self.end_programs()
+        cgroup.remove(self.netns)
+
+    def kill(self) -> None:
+        """As if its power plug were pulled."""
+        cgroup.remove(self.netns)
+        self.end_programs()
+
+    def journal(self, unit: str | None = None, *, lines: int = 200) -> str:
+        """The end of the journal, of one unit or of all."""
+        chosen = [f"--unit={unit}"] if unit else []
+        return self.run(
+            ["journalctl", "--no-pager", "--quiet", "-o", "short-precise", f"--lines={lines}", *chosen],
+            check=False,
+        ).out
+
+    def copy_in(self, text: str, target: str, *, mode: int = 0o644) -> None:
+        """Write a file into the machine, running or not."""
+        leader = self.leader
+        root = Path(f"/proc/{leader}/root") if leader else self.root
+        file = root / target.lstrip("/")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+        file.chmod(mode)

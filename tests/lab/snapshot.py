@@ -1,0 +1,120 @@
+"""What a machine's network and runtime look like, in a form that can be compared.
+
+Two snapshots of a machine are equal when a session that was between them left nothing.
+Numbers that change by themselves (indexes, lifetimes, counters) are left out.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, fields
+from typing import Any
+
+from tests.lab.host import Host
+
+_UNITS = ["rdv*", "tundev*", "onsitedev*", "masterdev*"]
+_PROGRAMS = {"vtund", "ssh", "sshd", "nc", "dnsmasq"}
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Sorted lines of each kind of thing."""
+
+    links: tuple[str, ...]
+    addresses: tuple[str, ...]
+    routes: tuple[str, ...]
+    rules: tuple[str, ...]
+    nftables: tuple[str, ...]
+    sysctls: tuple[str, ...]
+    namespaces: tuple[str, ...]
+    units: tuple[str, ...]
+    sockets: tuple[str, ...]
+    files: tuple[str, ...]
+    programs: tuple[str, ...]
+
+    def difference(self, later: Snapshot) -> list[str]:
+        """What `later` has more (+) and less (-) than this one, a line each."""
+        found = []
+        for field in fields(self):
+            before, after = set(getattr(self, field.name)), set(getattr(later, field.name))
+            found += [f"- {field.name}: {line}" for line in sorted(before - after)]
+            found += [f"+ {field.name}: {line}" for line in sorted(after - before)]
+        return found
+
+    def network(self) -> tuple[tuple[str, ...], ...]:
+        """Only what the kernel forwards by: for the promise that a host's own network is untouched."""
+        return (self.links, self.addresses, self.routes, self.rules, self.nftables, self.sysctls)
+
+
+def snapshot(host: Host) -> Snapshot:
+    """Take one, of the host's own network namespace."""
+    return Snapshot(
+        links=_json(host, ["ip", "-j", "-d", "link"], _link),
+        addresses=_addresses(host),
+        routes=_lines(host, ["ip", "-4", "route", "show", "table", "all"]),
+        rules=_lines(host, ["ip", "-4", "rule"]),
+        nftables=_lines(host, ["nft", "-s", "list", "ruleset"], ordered=True),
+        sysctls=_lines(host, ["sysctl", "net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"]),
+        namespaces=_lines(host, ["ip", "netns", "list"]),
+        units=_units(host),
+        sockets=_sockets(host),
+        files=_lines(host, ["find", "/run/rdv", "/run/tundev", "-printf", "%y %m %u:%g %p\n"]),
+        programs=_programs(host),
+    )
+
+
+def _lines(host: Host, argv: list[str], *, ordered: bool = False) -> tuple[str, ...]:
+    """Its output's lines; `ordered`: numbered, where the same line may stand in several places."""
+    lines = [line.strip() for line in host.run(argv, check=False).out.splitlines() if line.strip()]
+    if ordered:
+        return tuple(f"{number:04} {line}" for number, line in enumerate(lines, 1))
+    return tuple(sorted(lines))
+
+
+def _json(host: Host, argv: list[str], shown: Any) -> tuple[str, ...]:
+    text = host.run(argv, check=False).out
+    return tuple(sorted(shown(item) for item in json.loads(text or "[]") if item))
+
+
+def _link(link: dict[str, Any]) -> str:
+    kind = link.get("linkinfo", {}).get("info_kind", "")
+    state = "up" if "UP" in link["flags"] else "down"
+    words = [link["ifname"], kind, state, f"mtu {link['mtu']}", link.get("address", "")]
+    return " ".join([*words, f"master {link['master']}" if "master" in link else ""]).strip()
+
+
+def _addresses(host: Host) -> tuple[str, ...]:
+    text = host.run(["ip", "-j", "-4", "address"], check=False).out
+    return tuple(
+        sorted(
+            f"{link['ifname']} {address['local']}/{address['prefixlen']}"
+            for link in json.loads(text or "[]")
+            for address in link.get("addr_info", [])
+        )
+    )
+
+
+def _units(host: Host) -> tuple[str, ...]:
+    listed = _lines(host, ["systemctl", "list-units", "--all", "--plain", "--no-legend", "--full", *_UNITS])
+    # A connection's instance has a number that only grows.
+    return tuple(
+        sorted(re.sub(r"@\d+[^ ]*\.service", "@N.service", " ".join(line.split()[:4])) for line in listed)
+    )
+
+
+def _sockets(host: Host) -> tuple[str, ...]:
+    tcp = _lines(host, ["ss", "-H", "-l", "-n", "-t", "-u"])
+    unix = _lines(host, ["ss", "-H", "-l", "-n", "-x"])
+    listed = [" ".join((line.split()[0], line.split()[4])) for line in tcp]
+    listed += [path for line in unix if (path := line.split()[4]).startswith(("/run/rdv", "/run/tundev"))]
+    return tuple(sorted(listed))
+
+
+def _programs(host: Host) -> tuple[str, ...]:
+    counted: dict[str, int] = {}
+    for line in _lines(host, ["ps", "-e", "-o", "comm=,user="]):
+        name, _, user = line.partition(" ")
+        if name in _PROGRAMS:
+            counted[f"{name} of {user.strip()}"] = counted.get(f"{name} of {user.strip()}", 0) + 1
+    return tuple(sorted(f"{name}: {number}" for name, number in counted.items()))

@@ -1,0 +1,226 @@
+"""The one SSH connection of a device: an `ssh` child that is the control master.
+
+Its own channel is the tundev shell; the leg of a session is one more channel of
+it (tundev-leg@.service). It runs as the user `tundev`, reads no configuration
+but what is given here, and takes no host key but the pinned one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import re
+import socket
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tundev import paths
+from tundev.config import Server
+from vtunlib.errors import (
+    AuthenticationRefused,
+    HostKeyMismatch,
+    MissingProgram,
+    RdvError,
+    RdvUnreachable,
+    printable,
+)
+
+log = logging.getLogger(__name__)
+
+CONNECT_SECONDS = 15
+"""TCP and key exchange."""
+ALIVE_SECONDS = 15
+ALIVE_COUNT = 3
+"""A silent server counts as gone after both, multiplied."""
+EXIT_SECONDS = 3.0
+"""How long an ssh that was told to end may take before it is killed."""
+STDERR_LINES = 20
+
+_ALIAS = "rdv"
+"""The name of the server in the known hosts file, whatever its address is today."""
+
+_HOST_KEY = re.compile(
+    r"Host key verification failed|REMOTE HOST IDENTIFICATION HAS CHANGED"
+    r"|No \S+ host key is known|no matching host key type",
+    re.IGNORECASE,
+)
+_AUTHENTICATION = re.compile(
+    r"Permission denied|Too many authentication failures|no mutual signature|Load key", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """What ssh must know of server and account; address is the one that took a TCP connection."""
+
+    server: Server
+    address: str
+    account: str
+    host_key: str
+
+
+def arguments(endpoint: Endpoint, *, control: Path, known_hosts: Path, key: Path) -> list[str]:
+    """The command line of the control master, without the program."""
+    options = {
+        "ControlMaster": "yes",
+        "ControlPath": str(control),
+        "ControlPersist": "no",
+        "HostKeyAlias": _ALIAS,
+        "CheckHostIP": "no",
+        "StrictHostKeyChecking": "yes",
+        "UserKnownHostsFile": str(known_hosts),
+        "GlobalKnownHostsFile": "/dev/null",
+        "UpdateHostKeys": "no",
+        "VerifyHostKeyDNS": "no",
+        "IdentityFile": str(key),
+        "IdentitiesOnly": "yes",
+        "IdentityAgent": "none",
+        "PreferredAuthentications": "publickey",
+        "PasswordAuthentication": "no",
+        "BatchMode": "yes",
+        "ConnectTimeout": str(CONNECT_SECONDS),
+        "ServerAliveInterval": str(ALIVE_SECONDS),
+        "ServerAliveCountMax": str(ALIVE_COUNT),
+        "ClearAllForwardings": "yes",
+    }
+    words = ["-F", "none", "-T", "-e", "none", "-p", str(endpoint.server.port), "-l", endpoint.account]
+    for name, value in options.items():
+        words += ["-o", f"{name}={value}"]
+    return [*words, "--", endpoint.address]
+
+
+class SshLink:
+    """The child, from start to end. An async context manager.
+
+    `sock` is connected to its standard input and output; who takes it closes it.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        *,
+        program: Sequence[str] = ("ssh",),
+        user: str | None = paths.USER,
+        run: Path = paths.RUN,
+        key: Path = paths.KEY,
+    ) -> None:
+        """program: ssh, or what stands for it in a test; user: None keeps the caller's."""
+        self._endpoint = endpoint
+        self._program = list(program)
+        self._user = user
+        self._control = run / paths.SSH.name / paths.CONTROL.name
+        self._known_hosts = run / paths.KNOWN_HOSTS.name
+        self._key = key
+        self._said: deque[str] = deque(maxlen=STDERR_LINES)
+        self._process: asyncio.subprocess.Process | None = None
+        self._listener: asyncio.Task[None] | None = None
+        self.sock: socket.socket
+
+    async def __aenter__(self) -> SshLink:
+        self._control.unlink(missing_ok=True)  # a dead master's: ssh would not multiplex
+        self._known_hosts.write_text(f"{_ALIAS} {self._endpoint.host_key}\n")
+        self._known_hosts.chmod(0o644)
+        self.sock, theirs = socket.socketpair()
+        try:
+            with theirs:
+                self._process = await self._start(theirs)
+        except BaseException:
+            self.sock.close()
+            raise
+        self._listener = asyncio.create_task(self._listen(self._process))
+        return self
+
+    async def _start(self, theirs: socket.socket) -> asyncio.subprocess.Process:
+        argv = self._program + arguments(
+            self._endpoint, control=self._control, known_hosts=self._known_hosts, key=self._key
+        )
+        identity = (
+            {} if self._user is None else {"user": self._user, "group": self._user, "extra_groups": []}
+        )
+        try:
+            return await asyncio.create_subprocess_exec(
+                *argv,
+                stdin=theirs,
+                stdout=theirs,
+                stderr=asyncio.subprocess.PIPE,
+                env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"},
+                start_new_session=True,  # Ctrl-C is for the command, which ends this in order
+                **identity,  # type: ignore[arg-type]
+            )
+        except FileNotFoundError:
+            raise MissingProgram("ssh is not installed", "apt install openssh-client") from None
+        except LookupError:
+            raise RdvError(f"there is no user {self._user}", "reinstall tundev-common") from None
+        except OSError as error:
+            raise RdvError(f"cannot start ssh: {error.strerror}", "run it as root") from None
+
+    async def _listen(self, process: asyncio.subprocess.Process) -> None:
+        assert process.stderr is not None
+        while True:
+            try:
+                line = await process.stderr.readline()
+            except ValueError:
+                continue  # a line over the reader's limit: dropped by it
+            if not line:
+                return
+            text = printable(line.decode(errors="replace").strip())
+            if text:
+                self._said.append(text)
+                log.debug("ssh: %s", text)
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._process is not None and self._listener is not None
+        self.sock.close()
+        if self._process.returncode is None:
+            self._signal(self._process.terminate)
+            try:
+                await asyncio.wait_for(self._process.wait(), EXIT_SECONDS)
+            except TimeoutError:
+                self._signal(self._process.kill)
+                await self._process.wait()
+        await asyncio.wait([self._listener], timeout=EXIT_SECONDS)
+        self._listener.cancel()
+        self._control.unlink(missing_ok=True)
+
+    @staticmethod
+    def _signal(send: object) -> None:
+        try:
+            send()  # type: ignore[operator]
+        except ProcessLookupError:
+            pass
+
+    async def ended(self) -> None:
+        """Returns when ssh has ended."""
+        assert self._process is not None
+        await self._process.wait()
+
+    async def verdict(self, error: RdvError) -> RdvError:
+        """Why the connection failed: `error`, or what ssh said about it if it has ended."""
+        assert self._process is not None and self._listener is not None
+        try:
+            await asyncio.wait_for(self._process.wait(), EXIT_SECONDS)
+        except TimeoutError:
+            return error
+        await asyncio.wait([self._listener], timeout=EXIT_SECONDS)
+        return classify(list(self._said), self._endpoint, error)
+
+
+def classify(said: Sequence[str], endpoint: Endpoint, error: RdvError) -> RdvError:
+    """The error that ssh's last lines stand for; `error` where it said nothing."""
+    server, text = endpoint.server, "\n".join(said)
+    if _HOST_KEY.search(text):
+        return HostKeyMismatch(
+            f"the server that answers as {server} does not hold the pinned host key",
+            f"compare host_key in {paths.CONFIG} with the RDV's; another machine may be answering",
+        )
+    if _AUTHENTICATION.search(text):
+        return AuthenticationRefused(
+            f"the RDV server {server} does not take account {endpoint.account} with this device's key",
+            "compare 'tundev-status --key' with 'rdv-admin device show' on the RDV",
+        )
+    if type(error) is RdvUnreachable and said:
+        return RdvUnreachable(f"{server}: {said[-1]}")
+    return error

@@ -1,0 +1,189 @@
+"""Links: tun and tap devices, bridges and their ports."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import struct
+from collections.abc import Hashable
+from dataclasses import dataclass
+
+from vtunlib.network.item import Item, check_link_name
+from vtunlib.network.kernel import Kernel, Link, Refused, refused
+from vtunlib.tunnel import TUNNEL_MTU, TunnelMode
+
+# linux/if_tun.h
+_TUNSETIFF = 0x400454CA
+_TUNSETPERSIST = 0x400454CB
+_IFF_TUN = 0x0001
+_IFF_TAP = 0x0002
+_IFF_NO_PI = 0x1000
+
+_FLAGS = {TunnelMode.L2: _IFF_TAP, TunnelMode.L3: _IFF_TUN}
+
+
+@dataclass(frozen=True)
+class Tun(Item):
+    """A persistent tun (L3) or tap (L2) device, ownerless and up.
+
+    It has a carrier exactly while a process (vtund) is attached. mtu in bytes.
+    A device of the other type under its name is replaced.
+    """
+
+    name: str
+    mode: TunnelMode
+    mtu: int = TUNNEL_MTU
+
+    def __post_init__(self) -> None:
+        check_link_name(self.name)
+
+    @property
+    def key(self) -> Hashable:
+        return ("link", self.name)
+
+    def do(self, kernel: Kernel, /) -> None:
+        link = kernel.link(self.name)
+        if link is not None and not self._fits(link):
+            kernel.delete_link(self.name)
+            link = None
+        if link is None:
+            self._create()
+            link = kernel.need_link(self.name)
+        if link.mtu != self.mtu:
+            kernel.set_link(link.index, mtu=self.mtu)
+        if not link.up:
+            kernel.set_link(link.index, state="up")
+
+    def undo(self, kernel: Kernel, _former: str | None, /) -> None:
+        kernel.delete_link(self.name)
+
+    def _fits(self, link: Link) -> bool:
+        return (
+            link.kind == "tun"
+            and link.data.get("IFLA_TUN_TYPE") == _FLAGS[self.mode]
+            and bool(link.data.get("IFLA_TUN_PERSIST"))
+        )
+
+    def _create(self) -> None:
+        try:
+            fd = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC)
+            try:
+                flags = _FLAGS[self.mode] | _IFF_NO_PI
+                fcntl.ioctl(fd, _TUNSETIFF, struct.pack("16sH22x", self.name.encode(), flags))
+                fcntl.ioctl(fd, _TUNSETPERSIST, 1)
+            finally:
+                os.close(fd)
+        except OSError as error:
+            text = f"cannot make {self.name}: {os.strerror(error.errno or 0)}"
+            raise Refused(text, error.errno or 0) from None
+
+
+@dataclass(frozen=True)
+class Bridge(Item):
+    """A bridge that is up and forwards at once: no STP, no forward delay, no multicast snooping.
+
+    mac: its address; without one the kernel takes the lowest of its ports, so
+    that the address which the LAN knows changes with them.
+    """
+
+    name: str
+    mac: str | None = None
+
+    def __post_init__(self) -> None:
+        check_link_name(self.name)
+
+    @property
+    def key(self) -> Hashable:
+        return ("link", self.name)
+
+    def do(self, kernel: Kernel, /) -> None:
+        link = kernel.link(self.name)
+        if link is not None and link.kind != "bridge":
+            kernel.delete_link(self.name)
+            link = None
+        if link is None:
+            with refused(f"bridge {self.name}"):
+                kernel.ipr.link("add", ifname=self.name, kind="bridge", **self._wanted(), **self._address())
+            link = kernel.need_link(self.name)
+        changes = {
+            name: value
+            for name, value in self._wanted().items()
+            if link.data.get(f"IFLA_{name.upper()}") != value
+        }
+        if changes:
+            kernel.set_link(link.index, kind="bridge", **changes)
+        if self.mac is not None and link.mac != self.mac.lower():
+            kernel.set_link(link.index, address=self.mac.lower())
+        if not link.up:
+            kernel.set_link(link.index, state="up")
+
+    def undo(self, kernel: Kernel, _former: str | None, /) -> None:
+        kernel.delete_link(self.name)
+
+    @staticmethod
+    def _wanted() -> dict[str, int]:
+        # Snooping without a querier on the LAN would hold back multicast.
+        return {"br_stp_state": 0, "br_forward_delay": 0, "br_mcast_snooping": 0}
+
+    def _address(self) -> dict[str, str]:
+        return {} if self.mac is None else {"address": self.mac.lower()}
+
+
+@dataclass(frozen=True)
+class Port(Item):
+    """A link that is a port of a bridge."""
+
+    link: str
+    bridge: str
+
+    def __post_init__(self) -> None:
+        check_link_name(self.link)
+        check_link_name(self.bridge)
+
+    @property
+    def key(self) -> Hashable:
+        return ("port", self.link)
+
+    def do(self, kernel: Kernel, /) -> None:
+        link, bridge = kernel.need_link(self.link), kernel.need_link(self.bridge)
+        if link.bridge != bridge.index:
+            kernel.set_link(link.index, master=bridge.index)
+
+    def undo(self, kernel: Kernel, _former: str | None, /) -> None:
+        link, bridge = kernel.link(self.link), kernel.link(self.bridge)
+        if link and bridge and link.bridge == bridge.index:
+            kernel.set_link(link.index, master=0)
+
+
+@dataclass(frozen=True)
+class LinkUp(Item):
+    """A link of someone else's that must be up.
+
+    Undone, it goes down again only if it is known to have been down before.
+    """
+
+    link: str
+
+    def __post_init__(self) -> None:
+        check_link_name(self.link)
+
+    @property
+    def key(self) -> Hashable:
+        return ("up", self.link)
+
+    def do(self, kernel: Kernel, /) -> str | None:
+        link = kernel.need_link(self.link)
+        if link.up:
+            return None
+        kernel.set_link(link.index, state="up")
+        return "down"
+
+    def undo(self, kernel: Kernel, former: str | None, /) -> None:
+        link = kernel.link(self.link)
+        if link and link.up and former == "down":
+            try:
+                kernel.set_link(link.index, state="down")
+            except Refused as error:
+                if error.code != errno.ENODEV:
+                    raise

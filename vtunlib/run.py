@@ -1,0 +1,79 @@
+"""The one gate for programs that have no interface but their command line.
+
+No shell, no terminal, no inherited standard input, the locale of C, and always
+a deadline. A failure carries what the program said last.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from vtunlib.errors import MissingProgram, RdvError, Timeout
+
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_REAP_SECONDS = 2.0
+"""How long a killed program's pipes are waited for: a grandchild of another session may hold them."""
+
+
+def run(argv: Sequence[str], *, deadline: float = 30.0, stdin: str | None = None) -> str:
+    """Run `argv` to its end and return what it wrote to standard output.
+
+    deadline: seconds until the program and its children are killed. stdin: text
+    it is given to read; None gives it /dev/null. Raises MissingProgram, Timeout,
+    or RdvError with the exit status and the last line of standard error.
+    """
+    name = Path(argv[0]).name
+    environment = {"PATH": os.environ.get("PATH", _PATH), "LC_ALL": "C"}
+    try:
+        process = subprocess.Popen(
+            list(argv),
+            stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment,
+            encoding="utf-8",
+            errors="replace",
+            start_new_session=True,  # so that the deadline ends its children too
+        )
+    except FileNotFoundError:
+        raise MissingProgram(f"{argv[0]} is not installed", "install the package that has it") from None
+    except OSError as error:
+        raise RdvError(f"cannot run {argv[0]}: {error.strerror}") from None
+    with process:
+        try:
+            stdout, stderr = process.communicate(stdin, timeout=deadline)
+        except BaseException as error:
+            _kill(process)
+            if isinstance(error, subprocess.TimeoutExpired):
+                raise Timeout(f"{name} did not end within {deadline:g} s") from None
+            raise
+    if process.returncode:
+        raise RdvError(f"{name} failed ({_status(process.returncode)}): {_last_line(stderr)}")
+    return stdout
+
+
+def _kill(process: subprocess.Popen[str]) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    with suppress(subprocess.TimeoutExpired, ValueError):
+        process.communicate(timeout=_REAP_SECONDS)
+
+
+def _status(returncode: int) -> str:
+    if returncode > 0:
+        return f"exit status {returncode}"
+    try:
+        return f"killed by {signal.Signals(-returncode).name}"
+    except ValueError:
+        return f"killed by signal {-returncode}"
+
+
+def _last_line(text: str) -> str:
+    lines = [line for line in text.splitlines() if line.strip()]
+    return lines[-1].strip() if lines else "it said nothing"
