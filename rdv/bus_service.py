@@ -205,7 +205,6 @@ class BusService:
 
     def _row(self, connection: Connection) -> dict[str, Any]:
         life = self.conductor.of(connection.account)
-        session = life.session if life else None
         other = (
             next((name for name in session.accounts if name != connection.account), None) if session else None
         )
@@ -219,7 +218,7 @@ class BusService:
             "dns": [str(server) for server in facts.dns],
             "uplink": facts.uplink or "",
             "since": _iso(connection.since),
-            "in_session": other,
+            "in_session": life.session.other(connection.account) if life else None,
         }
 
     def _seen_of(self, connection: Connection) -> None:

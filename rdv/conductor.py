@@ -111,7 +111,7 @@ class Conductor:
         for connection in (master, onsite):
             life = self.of(connection.account)
             if life is not None:
-                other = next(name for name in life.session.accounts if name != connection.account)
+                other = life.session.other(connection.account)
                 raise Busy(f"{connection.account} is in a session with {other}")
         lan = onsite.facts.lan
         if lan is None:

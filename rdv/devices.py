@@ -74,9 +74,9 @@ class DeviceStore:
         """Write the file of a new device. Raises AlreadyExists, never overwrites."""
         path = self._path(device.account)
         lines = [f'role = "{device.role}"']
-        for key in ("label", "location"):
-            if value := getattr(device, key):
-                lines.append(f"{key} = {json.dumps(value, ensure_ascii=False)}")
+        for key, value in (("label", device.label), ("location", device.location)):
+            # A TOML basic string has JSON's escapes.
+            lines += [f"{key} = {json.dumps(value, ensure_ascii=False)}"] if value else []
         if device.groups:
             lines.append(f"groups = {json.dumps(list(device.groups), ensure_ascii=False)}")
         self._directory.mkdir(mode=0o755, parents=True, exist_ok=True)

@@ -75,6 +75,10 @@ class Session:
         """Both devices."""
         return self.onsite.account, self.master.account
 
+    def other(self, account: str) -> str:
+        """The device that `account` is in the session with."""
+        return self.master.account if account == self.onsite.account else self.onsite.account
+
 
 @dataclass(frozen=True)
 class Facts:
@@ -107,29 +111,43 @@ class Decision:
 def next_state(facts: Facts) -> Decision:
     """What follows from the facts. The same state again means: go on."""
     stay = Decision(facts.state)
-    if facts.state is State.ENDED:
-        return stay
-    if facts.drop:
+    if facts.drop and facts.state is not State.ENDED:
         return Decision(State.ENDED, facts.drop)
-    missing = [str(role) for role in Role if role not in facts.carriers]
     match facts.state:
         case State.BIRTH:
             return Decision(State.LEGS, "the legs may be dialled") if facts.joined else stay
         case State.LEGS:
-            if not missing and facts.answered is not None:
-                return Decision(State.UP, "both legs answer")
-            if facts.now - facts.born >= UP_DEADLINE:
-                cause = f"no leg from the {' nor the '.join(missing)}" if missing else "a leg does not answer"
-                return Decision(State.ENDED, f"not up within {UP_DEADLINE:.0f} s: {cause}")
+            return _while_dialled(facts) or stay
         case State.UP:
-            if missing:
-                return Decision(State.ENDED, f"the leg of the {' and the '.join(missing)} is down")
-            if facts.now - _last_sign(facts) >= SILENCE_LIMIT:
-                return Decision(State.ENDED, f"no answer through the legs for {SILENCE_LIMIT:.0f} s")
-            if facts.unseen and facts.now - facts.born >= REATTACH_GRACE:
-                gone = " and ".join(facts.unseen[role] for role in sorted(facts.unseen))
-                return Decision(State.ENDED, f"{gone} did not come back after the manager's restart")
-    return stay
+            return _while_up(facts) or stay
+        case State.ENDED:
+            return stay
+
+
+def _while_dialled(facts: Facts) -> Decision | None:
+    missing = _missing(facts)
+    if not missing and facts.answered is not None:
+        return Decision(State.UP, "both legs answer")
+    if facts.now - facts.born < UP_DEADLINE:
+        return None
+    cause = f"no leg from the {' nor the '.join(missing)}" if missing else "no answer through the legs"
+    return Decision(State.ENDED, f"not up within {UP_DEADLINE:.0f} s: {cause}")
+
+
+def _while_up(facts: Facts) -> Decision | None:
+    missing = _missing(facts)
+    if missing:
+        return Decision(State.ENDED, f"the leg of the {' and of the '.join(missing)} is down")
+    if facts.now - _last_sign(facts) >= SILENCE_LIMIT:
+        return Decision(State.ENDED, f"no answer through the legs for {SILENCE_LIMIT:.0f} s")
+    if facts.unseen and facts.now - facts.born >= REATTACH_GRACE:
+        gone = " and ".join(facts.unseen[role] for role in sorted(facts.unseen))
+        return Decision(State.ENDED, f"{gone} did not come back after the manager's restart")
+    return None
+
+
+def _missing(facts: Facts) -> list[str]:
+    return [str(role) for role in Role if role not in facts.carriers]
 
 
 def next_deadline(facts: Facts) -> float | None:

@@ -11,7 +11,7 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from rdv import contract, journal, peer
 from rdv.manager_link import ManagerLink
@@ -111,7 +111,7 @@ async def serve() -> None:
     readiness.stopping()
 
 
-def _server(service: ShellService, kind: type[ShellSession]) -> Callable[..., object]:
+def _server(service: ShellService, kind: type[ShellSession]) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]:
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await service.connected(kind, reader, writer)
 

@@ -31,7 +31,7 @@ RESERVED_TABLES = frozenset({"uplink", "login", "web", "updates"})
 """Tables of the format that this version passes over."""
 
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?")
-_ACCOUNT = re.compile(r"[a-z][a-z0-9_-]{0,30}")
+_ACCOUNT = re.compile(r"[a-z][a-z0-9-]{0,30}")
 _INTERFACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}")
 _KEY_TYPES = re.compile(r"ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(256|384|521)")
 
@@ -129,7 +129,7 @@ def parse_interface(value: object) -> str:
     return _outside(_interface, value, "interface")
 
 
-_account = _matching(_ACCOUNT, 'an account such as "rpi1100": a-z, 0-9, _ and -, a letter first')
+_account = _matching(_ACCOUNT, 'an account such as "rpi1100": a-z, 0-9 and -, a letter first')
 _interface = _matching(_INTERFACE, 'the name of a network interface such as "eth1"')
 
 

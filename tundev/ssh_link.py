@@ -137,9 +137,7 @@ class SshLink:
         argv = self._program + arguments(
             self._endpoint, control=self._control, known_hosts=self._known_hosts, key=self._key
         )
-        identity = (
-            {} if self._user is None else {"user": self._user, "group": self._user, "extra_groups": []}
-        )
+        identity = {} if self._user is None else {"user": self._user, "group": self._user, "extra_groups": []}
         try:
             return await asyncio.create_subprocess_exec(
                 *argv,

@@ -20,7 +20,11 @@ _REPLACEMENT = "\ufffd"
 class Connection(MessageBus):
     """dbus-fast's MessageBus, except that strings go out whole."""
 
-    def send(self, msg: Message) -> asyncio.Future[Any]:
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._disconnect_future.add_done_callback(_look_at)
+
+    def send(self, msg: Message) -> asyncio.Future[Any]:  # type: ignore[override]
         """Send a message; what came of it is told by the future, and may be left unasked."""
         msg.body = [_sendable(value) for value in msg.body]
         future: asyncio.Future[Any] = super().send(msg)

@@ -23,10 +23,10 @@ def namespaces(lab: str) -> list[str]:
 
 def clean(place: Place) -> None:
     """Remove everything of the lab. The caller holds its lock."""
-    cgroup.remove(f"{PREFIX}{place.lab}-*")
     found = namespaces(place.lab)
     for name in found:
         kill_netns(name)
+    cgroup.remove(f"{PREFIX}{place.lab}-*")
     delete_netns(found)
     place.unmount()
 

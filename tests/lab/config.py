@@ -12,7 +12,7 @@ from tests.lab.machine import Machine
 from tests.lab.process import LabError
 from tests.lab.topology import RDV_NAME
 
-__all__ = ["RDV_NAME", "device_key", "put_bundle", "static_address"]
+__all__ = ["RDV_NAME", "device_key", "leave_alone", "put_bundle", "static_address"]
 
 _STATIC = """\
 [connection]
@@ -34,6 +34,12 @@ def static_address(machine: Machine, interface: str, address: IPv4Interface) -> 
     file = machine.root / "etc/NetworkManager/system-connections/uplink.nmconnection"
     file.write_text(_STATIC.format(interface=interface, address=address), encoding="ascii")
     file.chmod(0o600)
+
+
+def leave_alone(machine: Machine, interface: str) -> None:
+    """NetworkManager keeps its hands off the interface."""
+    file = machine.root / "etc/NetworkManager/conf.d/adapter.conf"
+    file.write_text(f"[keyfile]\nunmanaged-devices=interface-name:{interface}\n", encoding="ascii")
 
 
 def device_key(machine: Machine) -> str:

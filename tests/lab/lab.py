@@ -37,6 +37,7 @@ UPLINK = "eth0"
 ADAPTER = "eth1"
 ONLINE_DEADLINE = 60.0
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 class Lab:
@@ -150,9 +151,8 @@ class Lab:
             self._build_site(site)
         # Every technician's key is known to every camera.
         keys = "".join(laptop.public_key for laptop in self.laptops)
-        jobs = [router.serve for router in self.routers.values()]
-        jobs += [lambda camera=camera: camera.serve(keys) for camera in self.cameras]
-        _all_at_once(lambda job: job(), jobs)
+        _all_at_once(Router.serve, self.routers.values())
+        _all_at_once(lambda camera: camera.serve(keys), self.cameras)
 
     def start_rdv(self) -> None:
         """Boot the RDV server."""
@@ -162,12 +162,10 @@ class Lab:
         """What the admin does: an account per device, each with the key that the device made."""
         if self.packages is None:
             return
-        owners = [
-            *zip(self.onsites, self.plan.sites, strict=True),
-            *zip(self.masters, self.plan.desks, strict=True),
-        ]
-        for machine, owner in owners:
-            self.add_device(machine, owner)
+        for onsite, site in zip(self.onsites, self.plan.sites, strict=True):
+            self.add_device(onsite, site)
+        for master, desk in zip(self.masters, self.plan.desks, strict=True):
+            self.add_device(master, desk)
 
     def add_device(self, machine: Machine, owner: Site | Desk) -> None:
         """Make the device's key, add its account, and put the configuration into the machine."""
@@ -263,6 +261,8 @@ class Lab:
         switch = self.switches[desk.lan.name]
         master = self._machine(desk.master, Role.MASTER)
         switch.plug(master, UPLINK, mac=desk.mac)
+        if self.packages is None:  # else the product tells NetworkManager
+            config.leave_alone(master, ADAPTER)
         self.masters.append(master)
         laptop = Laptop(self.place, desk.laptop)
         laptop.create()
@@ -277,7 +277,7 @@ class Lab:
         self.bystanders.append(bystander)
 
 
-def _all_at_once(function: Callable[[T], object], items: Iterable[T]) -> list[object]:
+def _all_at_once(function: Callable[[T], R], items: Iterable[T]) -> list[R]:
     """Call it for every item in threads; the first error, once all have ended."""
     todo = list(items)
     if not todo:

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.lab import cgroup
-from tests.lab.host import Host, in_netns, netns_pids
+from tests.lab.host import Host, in_netns, kill_netns, netns_pids
 from tests.lab.place import Place
 from tests.lab.process import LabError, environment, run
 
@@ -40,6 +40,7 @@ class Machine(Host):
         self.console = self.path / "console.log"
         self._notify = self.path / "notify"
         self._leader: int | None = None
+        self._front: subprocess.Popen[bytes] | None = None
 
     def create(self) -> None:
         """Namespace and root; boots nothing yet. Files may be put under `self.root` now."""
@@ -85,7 +86,7 @@ class Machine(Host):
         self._notify.unlink(missing_ok=True)
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify, self.console.open("ab") as console:
             notify.bind(str(self._notify))
-            front = subprocess.Popen(
+            front = self._front = subprocess.Popen(
                 self._argv(),
                 stdin=subprocess.DEVNULL,
                 stdout=console,
@@ -146,6 +147,9 @@ class Machine(Host):
 
     def stop(self, *, deadline: float = STOP_DEADLINE) -> None:
         """Power it off, by force after the deadline. It can boot again; its files stay."""
+        # First what was started from outside: systemd-shutdown stops all processes, an nsenter
+        # stops itself with its child, and then nobody reaps the child.
+        self.end_programs()
         leader = self.leader
         if leader is not None:
             descriptor = os.pidfd_open(leader)
@@ -153,16 +157,25 @@ class Machine(Host):
                 # systemd(1): SIGRTMIN+4 powers the machine off.
                 signal.pidfd_send_signal(descriptor, signal.SIGRTMIN + 4)
                 if not select.select([descriptor], [], [], deadline)[0]:
-                    signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+                    kill_netns(self.netns)
             finally:
                 os.close(descriptor)
-        self.end_programs()
-        cgroup.remove(self.netns)
+        self._gone()
 
     def kill(self) -> None:
-        """As if its power plug were pulled."""
-        cgroup.remove(self.netns)
+        """As if its power plug were pulled: not even its connections are closed."""
+        links = self.run(["ls", "/sys/class/net"]).out.split()
+        self.ip(*(f"link set {link} down" for link in links if link != "lo"))
+        kill_netns(self.netns)
         self.end_programs()
+        self._gone()
+
+    def _gone(self) -> None:
+        cgroup.remove(self.netns)
+        if self._front:
+            self._front.wait(10.0)
+            self._front = None
+        self._leader = None
 
     def journal(self, unit: str | None = None, *, lines: int = 200) -> str:
         """The end of the journal, of one unit or of all."""

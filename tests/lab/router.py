@@ -19,7 +19,7 @@ table inet router {
         iifname { "lo", "lan" } accept
         icmp type echo-request accept
     }
-    chain masquerade {
+    chain leave {
         type nat hook postrouting priority srcnat;
         oifname "wan" masquerade
     }

@@ -1,0 +1,286 @@
+"""What both agents share: the way to the RDV server and back to its start, for ever.
+
+`run` climbs the states of tundev.states. Whatever fails throws it back to the
+last state that still holds, and it tries again after a pause that grows. What
+a role does once it is connected is its `serve`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import os
+import socket
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+from typing import Any, ClassVar
+
+from dbus_fast import Message
+from dbus_fast.aio.message_bus import MessageBus
+
+from tundev import cleanup, lan
+from tundev.backoff import Backoff
+from tundev.contract import BUS_NAMES, STATUS_CHANGED, Key
+from tundev.lan import Uplink
+from tundev.settings import Settings, ensure_key
+from tundev.shell_client import Command, Shell
+from tundev.ssh_link import Endpoint, SshLink
+from tundev.states import Facts, State, next_state
+from vtunlib import bus as buses
+from vtunlib.errors import ProtocolError, RdvError, RdvUnreachable
+from vtunlib.network import Item, Network
+from vtunlib.service import Readiness
+from vtunlib.tunnel import Role, UplinkType
+from vtunlib.words import Word
+
+RESOLVE_SECONDS = 10.0
+CONNECT_SECONDS = 10.0
+
+log = logging.getLogger(__name__)
+
+
+class Agent(ABC):
+    """A device's agent. It owns its role's name on the bus while it runs."""
+
+    role: ClassVar[Role]
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.network = Network()
+        self.uplink: Uplink | None = None
+        self.failure: RdvError | None = None
+        self._facts = Facts()
+        self._uplink_changed = asyncio.Event()
+        self._readiness = Readiness()
+        self._bus: MessageBus | None = None
+        self._observers: list[Callable[[dict[str, Any]], None]] = [self._signal_status]
+
+    # what a role adds
+
+    @abstractmethod
+    def idle_items(self) -> list[Item]:
+        """The network without a session."""
+
+    @abstractmethod
+    async def serve(self, shell: Shell) -> None:
+        """Do the role's work until the connection is lost. Raises RdvError."""
+
+    async def prepare(self) -> None:  # noqa: B027  # a role that needs nothing more adds none
+        """What the role needs besides its idle network."""
+
+    def export(self, bus: MessageBus) -> None:  # noqa: B027  # a role without methods adds none
+        """Put the role's methods on the bus."""
+
+    def more_status(self) -> dict[str, Any]:
+        """What the role adds to the status."""
+        return {}
+
+    def introduction(self) -> list[Command]:
+        """What the role tells of itself besides what all devices do."""
+        return []
+
+    # life
+
+    async def run(self) -> None:
+        """For ever. Raises RdvError where it cannot even start."""
+        contract = BUS_NAMES[self.role]
+        await asyncio.to_thread(ensure_key)
+        await asyncio.to_thread(cleanup.clean_up)
+        await asyncio.to_thread(self.network.set, self.idle_items())
+        await self.prepare()
+        self._bus = await buses.connect()
+        self.export(self._bus)
+        await buses.own(self._bus, contract.name)
+        self._readiness.ready(next_state(self._facts))
+        watching = asyncio.create_task(self._watch_uplink())
+        try:
+            await self._climb()
+        finally:
+            self._readiness.stopping()
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+            await asyncio.to_thread(cleanup.clean_up)
+            self._bus.disconnect()
+
+    async def _climb(self) -> None:
+        backoff = Backoff()
+        while True:
+            try:
+                await self._attempt(backoff)
+            except RdvError as error:
+                self._failed(error)
+            pause = backoff.next()
+            self._uplink_changed.clear()
+            try:
+                # A network that comes or changes is worth a try at once.
+                async with asyncio.timeout(pause):
+                    await self._uplink_changed.wait()
+            except TimeoutError:
+                continue
+
+    def _failed(self, error: RdvError) -> None:
+        log.warning("%s", error)
+        self.failure = error
+        self.note(resolved=False, reachable=False, connected=False, tunnel=False, session=False)
+
+    async def _attempt(self, backoff: Backoff) -> None:
+        while self.uplink is None:
+            self._uplink_changed.clear()
+            await self._uplink_changed.wait()
+        addresses = await self._resolve()
+        self.note(resolved=True)
+        address = await self._reach(addresses)
+        self.note(reachable=True)
+        rdv = self.settings.config.rdv
+        async with SshLink(Endpoint(rdv.server, address, rdv.account, rdv.host_key)) as link:
+            try:
+                async with Shell(link.sock, rdv.account) as shell:
+                    await self._introduce(shell)
+                    self.failure = None
+                    self.note(connected=True)
+                    backoff.reset()
+                    await self._until_moved(self.serve(shell))
+            except RdvError as error:
+                raise await link.verdict(error) from None
+
+    async def _until_moved(self, serving: Any) -> None:
+        """Serve until that ends, or until this device has another address: the connection is dead then."""
+        used = self.uplink
+        work = asyncio.ensure_future(serving)
+        try:
+            while True:
+                self._uplink_changed.clear()
+                moved = asyncio.create_task(self._uplink_changed.wait())
+                await asyncio.wait({work, moved}, return_when=asyncio.FIRST_COMPLETED)
+                moved.cancel()
+                if work.done():
+                    return await work
+                if self.uplink is not None and self.uplink != used:
+                    raise RdvUnreachable("the uplink changed")
+        finally:
+            work.cancel()
+            await asyncio.gather(work, return_exceptions=True)
+
+    async def _watch_uplink(self) -> None:
+        async with aclosing(lan.watch_uplink(self.settings.interface)) as uplinks:  # type: ignore[type-var]
+            async for uplink in uplinks:
+                self.uplink = uplink
+                self._uplink_changed.set()
+                self.note(uplink=uplink is not None)
+
+    async def _resolve(self) -> list[str]:
+        server = self.settings.server
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(RESOLVE_SECONDS):
+                found = await loop.getaddrinfo(server.host, server.port, type=socket.SOCK_STREAM)
+        except (OSError, TimeoutError):
+            raise RdvUnreachable(
+                f"the name {server.host} cannot be resolved", "check the network's DNS server, or the name"
+            ) from None
+        return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+    async def _reach(self, addresses: Sequence[str]) -> str:
+        """The first address that takes a TCP connection."""
+        port = self.settings.server.port
+        reason = ""
+        for address in addresses:
+            try:
+                async with asyncio.timeout(CONNECT_SECONDS):
+                    _, writer = await asyncio.open_connection(address, port)
+            except TimeoutError:
+                reason = "no answer"
+            except OSError as error:
+                reason = os.strerror(error.errno) if error.errno else str(error)
+            else:
+                writer.close()
+                return address
+        raise RdvUnreachable(
+            f"{self.settings.server} does not take a TCP connection on port {port}: {reason}",
+            "does a firewall hold back outgoing connections to it?",
+        )
+
+    async def _introduce(self, shell: Shell) -> None:
+        """Tell the RDV who and where this device is. Raises RdvError."""
+        commands: list[Command] = [(Word.GET_ROLE, ())]
+        if self.uplink is not None:
+            commands.append((Word.SET_LAN_IP_ADDRESS, (str(self.uplink.interface),)))
+        servers: list[ipaddress.IPv4Address] = await asyncio.to_thread(lan.dns_servers)
+        commands.append((Word.SET_DNS_SERVER_LIST, tuple(str(server) for server in servers)))
+        commands.append((Word.SET_HOSTNAME, (os.uname().nodename,)))
+        commands += self.introduction()
+        answers = [await answer for answer in shell.send(commands)]
+        if answers[0] != [str(self.role)]:
+            raise ProtocolError(
+                f"the RDV has {self.settings.account} as {' '.join(answers[0])}, this device is {self.role}",
+                "add it anew with rdv-admin, with this role",
+            )
+
+    def uplink_type(self) -> UplinkType:
+        """What this device reaches the RDV by."""
+        if self.settings.uplink_type is not None:
+            return self.settings.uplink_type
+        return lan.uplink_type(self.uplink.link) if self.uplink else UplinkType.OTHER
+
+    # what others see
+
+    def note(self, **changes: bool) -> None:
+        """Something of what the state is made from has changed, or something of the status."""
+        former = next_state(self._facts)
+        self._facts = replace(self._facts, **changes)
+        state = next_state(self._facts)
+        if state is not former:
+            why = f": {self.failure}" if self.failure else ""
+            log.info("%s -> %s%s", former, state, why)
+        self._readiness.status(f"{state}; {self.failure}" if self.failure else str(state))
+        status = self.status()
+        for observer in self._observers:
+            observer(status)
+
+    def observe(self, observer: Callable[[dict[str, Any]], None]) -> None:
+        """Tell `observer` of each new status, as the bus is."""
+        self._observers.append(observer)
+
+    @property
+    def state(self) -> State:
+        """How far it is."""
+        return next_state(self._facts)
+
+    def status(self) -> dict[str, Any]:
+        """By contract.Key; what there is nothing to tell of is absent."""
+        values: dict[str, Any] = {
+            Key.ROLE: self.role,
+            Key.ACCOUNT: self.settings.account,
+            Key.SERVER: str(self.settings.server),
+            Key.STATE: self.state,
+            Key.FAILURE: str(self.failure) if self.failure else None,
+            Key.FAILURE_CLASS: type(self.failure).__name__ if self.failure else None,
+            Key.UPLINK: self.uplink.link if self.uplink else None,
+            Key.ADDRESS: str(self.uplink.interface) if self.uplink else None,
+            **self.more_status(),
+        }
+        return {str(key): value for key, value in values.items() if value is not None}
+
+    def signal(self, member: str, signature: str, *body: Any) -> None:
+        """Tell all who listen on the bus."""
+        contract = BUS_NAMES[self.role]
+        if self._bus is not None and self._bus.connected:
+            self._bus.send(
+                Message.new_signal(contract.path, contract.interface, member, signature, list(body))
+            )
+
+    def _signal_status(self, status: dict[str, Any]) -> None:
+        self.signal(STATUS_CHANGED, "a{sv}", buses.variants(status))
+
+
+def annotated(gives: str, **takes: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Give a method the D-Bus types that dbus-fast reads from annotations, which no type checker takes."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        function.__annotations__ = {**takes, **({"return": gives} if gives else {})}
+        return function
+
+    return decorate

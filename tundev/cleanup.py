@@ -1,0 +1,67 @@
+"""Takes away what a session's or an agent's end left, without memory of what was made.
+
+What stays on purpose: the technician's port still leads nowhere but `unreachable`,
+and the forward policy is drop. Only `--all`, when the package is removed, undoes that.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from tundev import config, firewall, leg, paths
+from tundev.technician_port import TechnicianPort
+from vtunlib import units
+from vtunlib.errors import RdvError
+from vtunlib.network import Item, Network, forget
+from vtunlib.network.kernel import Kernel
+
+
+def clean_up() -> None:
+    """Units, tunnel and bridge of a session. Raises RdvError."""
+    leg.stop()
+    with Kernel() as kernel:
+        for link in (paths.LEG, paths.MASTER_BRIDGE):
+            kernel.delete_link(link)
+
+
+def close() -> None:
+    """The firewall's state without an agent: nothing is forwarded."""
+    port = technician_port()
+    table = firewall.master_idle(port.interface) if port else firewall.onsite_idle()
+    Network().set([table])
+
+
+def remove_all() -> None:
+    """What stays behind on purpose, too."""
+    items: list[Item] = [firewall.onsite_idle()]
+    port = technician_port()
+    if port is not None:
+        items += [item for item in port.idle() if item.key != items[0].key]
+    for unit in units.units_named(paths.DHCP_SERVICES):
+        units.stop(unit)
+    forget(items)
+
+
+def technician_port() -> TechnicianPort | None:
+    """The port that the configuration names; None on an onsite, or where it cannot be read."""
+    try:
+        master = config.load().master
+    except RdvError:
+        return None
+    if master is None or master.interface is None:
+        return None
+    return TechnicianPort(master.interface, master.extremity_subnet)
+
+
+def main() -> int:
+    """Entry of /usr/lib/tundev/cleanup."""
+    try:
+        clean_up()
+        if sys.argv[1:] == ["--all"]:
+            remove_all()
+        else:
+            close()
+    except RdvError as error:
+        print(f"tundev-cleanup: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0

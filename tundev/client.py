@@ -1,0 +1,126 @@
+"""What the commands share: calling an agent on the bus, running one in the foreground, telling errors."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from dbus_fast.aio.message_bus import MessageBus
+
+from tundev.agent import Agent
+from tundev.contract import BUS_NAMES, STATUS
+from vtunlib import bus as buses
+from vtunlib.errors import AlreadyExists, NotRunning, RdvError
+from vtunlib.tunnel import Role
+
+
+class AgentClient:
+    """The agent of a role, on the bus."""
+
+    def __init__(self, bus: MessageBus, role: Role) -> None:
+        self.bus = bus
+        self.contract = BUS_NAMES[role]
+
+    async def call(
+        self, member: str, signature: str = "", *arguments: Any, deadline: float = buses.CALL_SECONDS
+    ) -> Any:
+        """What the method answers, in plain types. Raises the agent's errors, NotRunning."""
+        contract = self.contract
+        try:
+            answer = await buses.call(
+                self.bus,
+                contract.name,
+                contract.path,
+                contract.interface,
+                member,
+                signature,
+                *arguments,
+                deadline=deadline,
+            )
+        except NotRunning:
+            raise NotRunning(
+                f"{contract.unit} does not run", f"'systemctl status {contract.unit}' says why"
+            ) from None
+        return buses.plain(answer)
+
+    async def on(self, member: str, handler: Callable[..., None]) -> buses.Stop:
+        """Call `handler` at each such signal of the agent."""
+        contract = self.contract
+        return await buses.on_signal(
+            self.bus, contract.name, contract.path, contract.interface, member, handler
+        )
+
+    async def status(self) -> dict[str, Any]:
+        """The agent's status, by contract.Key."""
+        status: dict[str, Any] = await self.call(STATUS)
+        return status
+
+
+def until_signal() -> asyncio.Event:
+    """Set by Ctrl-C and SIGTERM from now on."""
+    event = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, event.set)
+    return event
+
+
+async def run_agent(agent: Agent, told: asyncio.Event) -> None:
+    """Run an agent until `told`. Raises RdvError where it cannot run."""
+    running = asyncio.create_task(agent.run())
+    waiting = asyncio.create_task(told.wait())
+    try:
+        await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        if running.done():
+            try:
+                await running
+            except AlreadyExists:
+                unit = BUS_NAMES[agent.role].unit
+                raise AlreadyExists(f"{unit} runs already", f"'systemctl stop {unit}' first") from None
+    finally:
+        waiting.cancel()
+        running.cancel()
+        await asyncio.gather(running, waiting, return_exceptions=True)
+
+
+def set_up_logging(debug: bool) -> None:
+    """To standard error; the journal adds time and name."""
+    logging.basicConfig(level=logging.DEBUG if debug else logging.INFO, format="%(message)s")
+    logging.getLogger("asyncio").setLevel(logging.WARNING)
+
+
+def command(name: str, work: Callable[[], Awaitable[int]]) -> int:
+    """Run a command's work; an error is one line on standard error and its exit code."""
+    try:
+        return asyncio.run(_run(work))
+    except RdvError as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+
+
+async def _run(work: Callable[[], Awaitable[int]]) -> int:
+    return await work()
+
+
+def parser(name: str, about: str, examples: str) -> argparse.ArgumentParser:
+    """A parser whose --help ends with examples."""
+    return argparse.ArgumentParser(
+        prog=name,
+        description=about,
+        epilog=f"examples:\n{examples}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def seconds(text: str) -> int:
+    """A time limit from the command line: whole seconds from 1 to a week."""
+    if not text.isdecimal() or not 1 <= int(text) <= 604800:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected seconds from 1 to 604800")
+    return int(text)

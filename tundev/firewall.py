@@ -1,0 +1,84 @@
+"""The device's one nftables table, as text: pure.
+
+Its forward policy is drop, with and without a session. Bridged frames pass the
+forward hook too where the kernel has br_netfilter, hence the rules that let a
+bridge talk to itself.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+
+from tundev import paths
+from vtunlib.network import NftTable
+
+_ANSWERS = "ct state established,related accept"
+
+
+def _table(incoming: list[str], forwarded: list[str], translated: list[str]) -> NftTable:
+    chains = [
+        ("input", "type filter hook input priority filter; policy accept;", incoming),
+        ("forward", "type filter hook forward priority filter; policy drop;", forwarded),
+        ("postrouting", "type nat hook postrouting priority srcnat; policy accept;", translated),
+    ]
+    lines = []
+    for name, hook, rules in chains:
+        lines += [f"  chain {name} {{", f"    {hook}", *(f"    {rule}" for rule in rules), "  }"]
+    return NftTable("inet", paths.NFT_TABLE, "\n".join(lines))
+
+
+_FROM_LEG = [
+    f'iifname "{paths.LEG}" {_ANSWERS}',
+    f'iifname "{paths.LEG}" icmp type echo-request accept',
+    f'iifname "{paths.LEG}" drop',
+]
+_BRIDGED = [f'iifname "{name}" oifname "{name}" accept' for name in (paths.LAN_BRIDGE, paths.MASTER_BRIDGE)]
+
+
+def onsite_idle() -> NftTable:
+    """Nothing is forwarded."""
+    return _table(_FROM_LEG, _BRIDGED[:1], [])
+
+
+def onsite_routed(uplink: str, leg: ipaddress.IPv4Network) -> NftTable:
+    """What comes out of the tunnel may begin towards the uplink's network, which only answers."""
+    return _table(
+        _FROM_LEG,
+        [
+            *_BRIDGED[:1],
+            f'iifname "{paths.LEG}" oifname "{uplink}" accept',
+            f'iifname "{uplink}" oifname "{paths.LEG}" {_ANSWERS}',
+        ],
+        [f'ip saddr {leg} oifname "{uplink}" masquerade'],
+    )
+
+
+def _from_port(port: str) -> list[str]:
+    """The laptop may ask this device for an address, a name, its page and an echo; nothing else."""
+    return [
+        f'iifname "{port}" {_ANSWERS}',
+        f'iifname "{port}" udp dport {{ 53, 67 }} accept',
+        f'iifname "{port}" tcp dport {{ 53, 80 }} accept',
+        f'iifname "{port}" icmp type echo-request accept',
+        f'iifname "{port}" drop',
+        f'iifname "{paths.LEG}" {_ANSWERS}',
+        f'iifname "{paths.LEG}" drop',
+        f'iifname "{paths.MASTER_BRIDGE}" drop',
+    ]
+
+
+def master_idle(port: str) -> NftTable:
+    """Nothing is forwarded but within the bridge of an L2 session, which has no address."""
+    return _table(_from_port(port), _BRIDGED[1:], [])
+
+
+def master_routed(port: str) -> NftTable:
+    """From the technician's port into the tunnel, and answers back."""
+    return _table(
+        _from_port(port),
+        [
+            f'iifname "{port}" oifname "{paths.LEG}" accept',
+            f'iifname "{paths.LEG}" oifname "{port}" {_ANSWERS}',
+        ],
+        [f'oifname "{paths.LEG}" masquerade'],
+    )

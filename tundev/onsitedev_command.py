@@ -1,0 +1,55 @@
+"""The command `onsitedev`: the onsite's agent in the foreground, as onsitedev.service runs it too."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from tundev import client, settings
+from tundev.onsitedev import OnsiteAgent
+from vtunlib.tunnel import UplinkType
+
+_EXAMPLES = """\
+  onsitedev                                          with what /etc/tundev/tundev.toml says
+  onsitedev -u rpi1100 -R rdv.example.com -i eth0    first generation's form
+"""
+
+
+def _parser() -> argparse.ArgumentParser:
+    about = "Dial the RDV server, wait to be picked by a master, give this network to the session; for ever."
+    parser = client.parser("onsitedev", about, _EXAMPLES)
+    parser.add_argument("-u", dest="account", metavar="ACCOUNT", help="account on the RDV server")
+    parser.add_argument("-R", dest="server", metavar="SERVER", help="the RDV server")
+    parser.add_argument("-T", dest="tls", action="store_true", help="inside TLS (not in this version)")
+    parser.add_argument("-i", dest="interface", metavar="IFACE", help="the uplink; else the default route's")
+    parser.add_argument("-U", dest="uplink", choices=list(UplinkType), help="the type of uplink to tell")
+    parser.add_argument(
+        "-t", dest="seconds", type=client.seconds, default=0, help="end sessions after SECONDS"
+    )
+    parser.add_argument("-d", dest="debug", action="store_true", help="say more")
+    return parser
+
+
+async def _work(arguments: argparse.Namespace) -> int:
+    loaded = settings.load(
+        account=arguments.account or os.environ.get("ONSITEDEV_USERNAME"),
+        server=arguments.server or os.environ.get("RDV_SERVER_HOSTNAME"),
+        interface=arguments.interface,
+        uplink_type=arguments.uplink,
+        time_limit=arguments.seconds,
+        tls=arguments.tls,
+    )
+    await client.run_agent(OnsiteAgent(loaded), client.until_signal())
+    return 0
+
+
+def main() -> int:
+    """Entry of /usr/bin/onsitedev."""
+    arguments = _parser().parse_args()
+    client.set_up_logging(arguments.debug)
+    return client.command("onsitedev", lambda: _work(arguments))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

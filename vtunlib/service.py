@@ -1,0 +1,51 @@
+"""What a service owes systemd: readiness, a fed watchdog, a status line, an end on SIGTERM."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+
+import sdnotify
+
+from vtunlib.errors import RdvError
+
+
+class Readiness:
+    """The service's word to systemd. The watchdog is fed by the running loop, which does the work."""
+
+    def __init__(self) -> None:
+        self._notifier = sdnotify.SystemdNotifier()
+        self._feeding: asyncio.Task[None] | None = None
+
+    def ready(self, status: str) -> None:
+        """All is usable; feed the watchdog from now on."""
+        self._notifier.notify(f"READY=1\nSTATUS={status}")
+        usec = int(os.environ.get("WATCHDOG_USEC", "0"))
+        if usec and self._feeding is None:
+            self._feeding = asyncio.create_task(self._feed(usec / 3_000_000))
+
+    def status(self, text: str) -> None:
+        """What `systemctl status` shows."""
+        self._notifier.notify(f"STATUS={text}")
+
+    def stopping(self) -> None:
+        """The service is about to end by itself."""
+        self._notifier.notify("STOPPING=1")
+
+    async def _feed(self, interval: float) -> None:
+        while True:
+            self._notifier.notify("WATCHDOG=1")
+            await asyncio.sleep(interval)
+
+
+async def until_told(disconnected: asyncio.Future[None]) -> None:
+    """Wait for SIGTERM or SIGINT. Raises RdvError where the bus connection breaks before that."""
+    loop = asyncio.get_running_loop()
+    told = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told.set)
+    disconnected.add_done_callback(lambda _: told.set())
+    await told.wait()
+    if disconnected.done():
+        raise RdvError("the connection to the system bus broke")
