@@ -7,7 +7,7 @@ PYTHON      := /usr/bin/python3
 CACHE       ?= /var/cache/tundev
 RUFF_VERSION := 0.17.6
 RUFF        := $(CACHE)/ruff-$(RUFF_VERSION)/bin/ruff
-SCRIPTS      = $(shell grep -rlIE '^\#!(/usr)?/bin/(env )?(ba|da)?sh' --exclude-dir=.git --exclude-dir=build --exclude-dir=dist --exclude-dir=debian . ; ls debian/*.postinst debian/*.prerm debian/*.postrm 2>/dev/null)
+SCRIPTS      = $(shell grep -rlIE --exclude-dir=__pycache__ '^\#!(/usr)?/bin/(env )?(ba|da)?sh' --exclude-dir=.git --exclude-dir=build --exclude-dir=dist --exclude-dir=debian . ; ls debian/*.postinst debian/*.prerm debian/*.postrm 2>/dev/null)
 SOURCES      = $(shell find vtunlib rdv tundev rootfs-overlay debian Makefile -type f -not -path '*/__pycache__/*' -not -path 'debian/.debhelper/*')
 
 .DEFAULT_GOAL := help

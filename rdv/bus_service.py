@@ -205,9 +205,6 @@ class BusService:
 
     def _row(self, connection: Connection) -> dict[str, Any]:
         life = self.conductor.of(connection.account)
-        other = (
-            next((name for name in session.accounts if name != connection.account), None) if session else None
-        )
         facts = connection.facts
         return {
             "id": connection.account,

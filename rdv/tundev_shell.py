@@ -17,10 +17,10 @@ from rdv import contract, journal, peer
 from rdv.manager_link import ManagerLink
 from rdv.masterdev_shell import MasterShell
 from rdv.onsitedev_shell import OnsiteShell
-from rdv.service import Readiness, until_told
 from rdv.shell_session import ShellSession
 from vtunlib import bus as buses
 from vtunlib.errors import RdvError
+from vtunlib.service import Readiness, until_told
 
 SHELLS: dict[str, type[ShellSession]] = {"onsite": OnsiteShell, "master": MasterShell}
 """By the FileDescriptorName of the socket unit."""
@@ -111,7 +111,9 @@ async def serve() -> None:
     readiness.stopping()
 
 
-def _server(service: ShellService, kind: type[ShellSession]) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]:
+def _server(
+    service: ShellService, kind: type[ShellSession]
+) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]:
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await service.connected(kind, reader, writer)
 

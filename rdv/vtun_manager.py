@@ -16,9 +16,9 @@ from rdv import contract, journal
 from rdv.acl import AccessList
 from rdv.bus_service import BusService
 from rdv.devices import DeviceStore
-from rdv.service import Readiness, until_told
 from vtunlib import bus as buses
 from vtunlib.errors import RdvError
+from vtunlib.service import Readiness, until_told
 
 log = logging.getLogger(__name__)
 

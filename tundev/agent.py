@@ -157,7 +157,8 @@ class Agent(ABC):
                 await asyncio.wait({work, moved}, return_when=asyncio.FIRST_COMPLETED)
                 moved.cancel()
                 if work.done():
-                    return await work
+                    await work
+                    return
                 if self.uplink is not None and self.uplink != used:
                     raise RdvUnreachable("the uplink changed")
         finally:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tundev import paths
 from vtunlib.errors import ConfigError, printable
@@ -34,6 +34,9 @@ _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?")
 _ACCOUNT = re.compile(r"[a-z][a-z0-9-]{0,30}")
 _INTERFACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}")
 _KEY_TYPES = re.compile(r"ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(256|384|521)")
+
+
+T = TypeVar("T")
 
 
 class Transport(StrEnum):
@@ -292,7 +295,7 @@ def _line_of(text: str, table: str | None, key: str | None) -> int | None:
     return None
 
 
-def _outside(parser: Callable[[object], Any], value: object, what: str) -> Any:
+def _outside(parser: Callable[[object], T], value: object, what: str) -> T:
     """The same check for a value that came from the command line or the environment."""
     try:
         return parser(value)

@@ -10,7 +10,7 @@ import asyncio
 import datetime
 import ipaddress
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -192,11 +192,12 @@ class MasterSession:
                 log.error("%s", error)
 
 
-async def until_over(session: MasterSession, work: Awaitable[None]) -> None:
+async def until_over(session: MasterSession, work: Coroutine[Any, Any, None]) -> None:
     """Await `work`, or cancel it as soon as the session is over and raise why."""
-    task = asyncio.ensure_future(work)
+    task = asyncio.create_task(work)
     try:
-        await asyncio.wait({task, session.over}, return_when=asyncio.FIRST_COMPLETED)
+        either: set[asyncio.Future[Any]] = {task, session.over}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if session.over.done():
             raise session.over.result().error
         await task

@@ -174,7 +174,7 @@ class MasterAgent(Agent):
                 self._step("connected")
                 self.note(session=True)
                 opened.set_result(None)
-                await until_over(session, session.keep(lambda: self.note()))
+                await until_over(session, session.keep(self.note))
         except TimeoutError:
             session.end(Timeout(f"the session did not come up within {UP_SECONDS:.0f} s"))
         except RdvError as error:

@@ -15,9 +15,9 @@ from tundev.client import AgentClient
 from tundev.contract import CONNECT, CONNECT_SECONDS, DISCONNECT, LIST_ONSITES, STATUS_CHANGED, STEP, Key
 from tundev.masterdev import MasterAgent
 from tundev.states import State
-from tundev.table import table
 from vtunlib import bus as buses
 from vtunlib.errors import NoSession, NotRunning, SessionFailed, Timeout, UsageError
+from vtunlib.table import table
 from vtunlib.tunnel import Role, TunnelMode
 
 ONLINE_SECONDS = 45.0
@@ -206,7 +206,8 @@ async def _connect(agent: AgentClient, arguments: argparse.Namespace) -> int:
     if arguments.detach:
         return 0
     print("Ctrl-C ends the session", flush=True)
-    await asyncio.wait({ended, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    waiting: set[asyncio.Future[Any]] = {ended, stopping}
+    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
     if not ended.done():
         await _disconnect(agent)
         print("disconnected")

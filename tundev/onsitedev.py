@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -157,7 +158,8 @@ class OnsiteAgent(Agent):
             raise
 
     def _undo(self) -> None:
-        for undo in (leg.stop, lambda: self.network.set(self.idle_items())):
+        steps: list[Callable[[], None]] = [leg.stop, lambda: self.network.set(self.idle_items())]
+        for undo in steps:
             try:
                 undo()
             except RdvError as error:

@@ -18,6 +18,7 @@ import re
 import socket
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import pexpect
@@ -99,10 +100,8 @@ class Shell:
     async def close(self) -> None:
         """End the connection; what is under way fails."""
         self._fail(RdvUnreachable("the connection to the RDV server was closed"))
-        try:
+        with suppress(OSError):  # the other end was faster
             self._sock.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass  # the other end was faster
         self._queue.put(None)
         if self._thread.is_alive():
             await asyncio.to_thread(self._thread.join)
@@ -142,9 +141,9 @@ class Shell:
             sent = 0
         if sent != len(data):
             # ssh takes nothing any more, or is gone; half a line cannot be taken back.
-            self._fail(RdvUnreachable("the connection to the RDV server takes nothing any more"))
-            assert self._lost is not None
-            raise self._lost
+            lost = RdvUnreachable("the connection to the RDV server takes nothing any more")
+            self._fail(lost)
+            raise lost
         self._under_way += under_way
         for item in under_way:
             log.debug("sent: %s", item.line)
@@ -179,10 +178,8 @@ class Shell:
         return str(stream.before)
 
     def _call(self, function: object, *arguments: object) -> None:
-        try:
+        with suppress(RuntimeError):  # the loop has ended, so nobody waits any more
             self._loop.call_soon_threadsafe(function, *arguments)  # type: ignore[arg-type]
-        except RuntimeError:
-            pass  # the loop has ended, so nobody waits any more
 
     # In the loop
 

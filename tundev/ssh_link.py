@@ -13,7 +13,8 @@ import os
 import re
 import socket
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -141,8 +142,8 @@ class SshLink:
         try:
             return await asyncio.create_subprocess_exec(
                 *argv,
-                stdin=theirs,
-                stdout=theirs,
+                stdin=theirs.fileno(),
+                stdout=theirs.fileno(),
                 stderr=asyncio.subprocess.PIPE,
                 env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"},
                 start_new_session=True,  # Ctrl-C is for the command, which ends this in order
@@ -184,11 +185,9 @@ class SshLink:
         self._control.unlink(missing_ok=True)
 
     @staticmethod
-    def _signal(send: object) -> None:
-        try:
-            send()  # type: ignore[operator]
-        except ProcessLookupError:
-            pass
+    def _signal(send: Callable[[], None]) -> None:
+        with suppress(ProcessLookupError):
+            send()
 
     async def ended(self) -> None:
         """Returns when ssh has ended."""

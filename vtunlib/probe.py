@@ -36,9 +36,13 @@ async def ping(
     """Seconds until `address` answered one ICMP echo, None if it did not within `deadline` seconds.
 
     link: send through this one, whatever the routes say. No route, or a link
-    that is down, is None too. Raises RdvError where no socket can be had.
+    that is down or gone, is None too. Raises RdvError without CAP_NET_RAW, and
+    NotFound without the namespace.
     """
-    sock = inside(namespace, _open_icmp, link)
+    try:
+        sock = inside(namespace, _open_icmp, link)
+    except OSError:
+        return None
     with sock:
         echo = struct.pack("!HH", secrets.randbits(16), 1) + secrets.token_bytes(16)
         try:
@@ -65,7 +69,8 @@ async def arp_probe(
 
     The probe has no sender address (RFC 5227), so it needs none on the link and
     touches nobody's ARP cache. mac: ask only this station instead of all. A link
-    that is down or gone is None too. Raises RdvError where no socket can be had.
+    that is down or gone is None too. Raises RdvError without CAP_NET_RAW, and
+    NotFound without the namespace.
     """
     try:
         sock = inside(namespace, _open_arp, link)
@@ -106,15 +111,15 @@ def _open_icmp(link: str | None) -> socket.socket:
         sock = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
     except PermissionError:
         raise RdvError("an ICMP echo needs CAP_NET_RAW") from None
-    sock.setblocking(False)
-    # Only echo replies reach us.
-    sock.setsockopt(_SOL_RAW, _ICMP_FILTER, struct.pack("I", ~(1 << _ECHO_REPLY) & 0xFFFFFFFF))
-    if link is not None:
-        try:
+    try:
+        sock.setblocking(False)
+        # Only echo replies reach us.
+        sock.setsockopt(_SOL_RAW, _ICMP_FILTER, struct.pack("I", ~(1 << _ECHO_REPLY) & 0xFFFFFFFF))
+        if link is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, link.encode())
-        except OSError as error:
-            sock.close()
-            raise RdvError(f"cannot use {link}: {error.strerror}") from None
+    except BaseException:
+        sock.close()
+        raise
     return sock
 
 

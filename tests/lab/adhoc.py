@@ -11,7 +11,7 @@ import time
 
 from tests.lab.base import base_root
 from tests.lab.clean import clean, namespaces, remove_host
-from tests.lab.host import Switch
+from tests.lab.host import Host, Switch
 from tests.lab.machine import Machine
 from tests.lab.place import ADHOC as LAB
 from tests.lab.place import NETNS, Place, full_name
@@ -103,15 +103,19 @@ def boot_machine(name: str, binds: list[str]) -> list[str]:
     return machine.boot()
 
 
-def find_machine(name: str) -> Machine:
-    """A machine that runs."""
-    machine = Machine(Place(LAB), name, [])
-    if machine.leader is None:
-        running = [entry.removeprefix(full_name(LAB, "x")[:-1]) for entry in namespaces(LAB)]
-        raise LabError(
-            f"{name} is not running; there are: {', '.join(n for n in running if n != SWITCH) or 'none'}"
-        )
-    return machine
+def find_host(name: str) -> Host:
+    """A host that runs: `NAME` for a single machine, `LAB/NAME` for one of a whole lab."""
+    lab, _, host = name.rpartition("/")
+    machine = Machine(Place(lab or LAB), host, [])
+    if machine.leader is not None:
+        return machine
+    if lab and (NETNS / machine.netns).exists():
+        return Host(machine.place, host)
+    first = full_name(lab or LAB, "x")[:-1]
+    there = [entry.removeprefix(first) for entry in namespaces(lab or LAB)]
+    raise LabError(
+        f"{name} is not running; there are: {', '.join(n for n in there if n != SWITCH) or 'none'}"
+    )
 
 
 def stop_machine(name: str) -> None:

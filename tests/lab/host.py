@@ -34,7 +34,8 @@ class Host:
 
     def ip(self, *lines: str) -> None:
         """ip(8) commands in the namespace, all or an error that names the line."""
-        run(["ip", "-n", self.netns, "-batch", "-"], stdin="\n".join(lines) + "\n", where=self.name)
+        if lines:
+            run(["ip", "-n", self.netns, "-batch", "-"], stdin="\n".join(lines) + "\n", where=self.name)
 
     def prefix(self) -> list[str]:
         """What to put before a command so that it runs here."""

@@ -41,6 +41,7 @@ class Machine(Host):
         self._notify = self.path / "notify"
         self._leader: int | None = None
         self._front: subprocess.Popen[bytes] | None = None
+        self._unplugged: list[str] = []
 
     def create(self) -> None:
         """Namespace and root; boots nothing yet. Files may be put under `self.root` now."""
@@ -84,6 +85,8 @@ class Machine(Host):
         """Start it; the units that failed, once systemd inside says that the boot is over."""
         until = time.monotonic() + deadline
         self._notify.unlink(missing_ok=True)
+        self.ip(*(f"link set {link} up" for link in self._unplugged))
+        self._unplugged = []
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify, self.console.open("ab") as console:
             notify.bind(str(self._notify))
             front = self._front = subprocess.Popen(
@@ -165,7 +168,8 @@ class Machine(Host):
     def kill(self) -> None:
         """As if its power plug were pulled: not even its connections are closed."""
         links = self.run(["ls", "/sys/class/net"]).out.split()
-        self.ip(*(f"link set {link} down" for link in links if link != "lo"))
+        self._unplugged = [link for link in links if link.startswith("eth")]
+        self.ip(*(f"link set {link} down" for link in self._unplugged))
         kill_netns(self.netns)
         self.end_programs()
         self._gone()

@@ -13,10 +13,10 @@ from concurrent.futures import ThreadPoolExecutor
 from enum import StrEnum
 from pathlib import Path
 
-from tests.lab.base import REPOSITORY, base_root, in_use
+from tests.lab.base import REPOSITORY, base_root, in_use, recipe
 from tests.lab.clean import remove_host
 from tests.lab.machine import Machine
-from tests.lab.place import Place
+from tests.lab.place import CACHE, Place
 from tests.lab.process import LabError, run
 
 DIST = REPOSITORY / "dist"
@@ -64,12 +64,24 @@ def layers(place: Place, roles: set[Role], dist: Path = DIST) -> dict[Role, list
         return {role: [future.result(), root] for role, future in made.items()}
 
 
-def _layer(place: Place, root: Path, role: Role, dist: Path) -> Path:
-    debs = packages_of(role, dist)
+def installed(dist: Path = DIST) -> bool:
+    """Whether every role's layer is there already."""
+    key, _ = recipe()
+    root = CACHE / key / "root"
+    return root.is_dir() and all(_where(root, role, packages_of(role, dist)).is_dir() for role in Role)
+
+
+def _where(root: Path, role: Role, debs: list[Path]) -> Path:
+    """The directory of a layer, named by what is in it."""
     digest = hashlib.sha256("\n".join(_OWN).encode())
     for deb in debs:
         digest.update(deb.read_bytes())
-    layer = root.parent / "layers" / f"{role}-{digest.hexdigest()[:16]}"
+    return root.parent / "layers" / f"{role}-{digest.hexdigest()[:16]}"
+
+
+def _layer(place: Place, root: Path, role: Role, dist: Path) -> Path:
+    debs = packages_of(role, dist)
+    layer = _where(root, role, debs)
     if not layer.is_dir():
         _install(place, root, role, debs, layer)
         _forget_old(layer)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Hashable, Sequence
+from contextlib import suppress
 
 from vtunlib import namespace as namespaces
-from vtunlib.errors import RdvError
+from vtunlib.errors import NotFound, RdvError
 from vtunlib.network.item import Item
 from vtunlib.network.kernel import Kernel
 
@@ -55,12 +56,14 @@ class Network:
     def clear(self) -> None:
         """Undo all, in reverse. What is gone already, the namespace included, is no error.
 
-        An item that cannot be undone does not keep the others; the first error
-        is raised at the end.
+        An item that cannot be undone does not keep the others, and stays set; the
+        first error is raised at the end.
         """
         if self._done and namespaces.exists(self.namespace):
-            namespaces.inside(self.namespace, self._set, ())
-        self._done.clear()
+            with suppress(NotFound):  # it went this moment
+                namespaces.inside(self.namespace, self._set, ())
+        if not namespaces.exists(self.namespace):
+            self._done.clear()
 
     def _set(self, items: tuple[Item, ...]) -> None:
         wanted = {item.key for item in items}
@@ -80,12 +83,14 @@ class Network:
     def _undo(self, kernel: Kernel, keys: list[Hashable]) -> None:
         first: RdvError | None = None
         for key in keys:
-            item, former = self._done.pop(key)
+            item, former = self._done[key]
             try:
                 item.undo(kernel, former)
             except RdvError as error:
                 log.warning("cannot undo %s: %s", item, error)
                 first = first or error
+            else:
+                del self._done[key]
         if first is not None:
             raise first
 

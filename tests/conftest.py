@@ -1,0 +1,34 @@
+"""What holds for all tests: a marker by folder, and who may run them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+_NEEDS_ROOT = {"netns", "lab"}
+_KINDS = {
+    "unit": "pure functions and tables",
+    "bus": "the D-Bus contracts on a private bus",
+    "netns": "real programs in network namespaces; needs root",
+    "lab": "the installed packages in the lab's machines; needs root",
+    "bench": "measurements",
+}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the folders' names known as markers: `-m 'not lab'`."""
+    for kind, text in _KINDS.items():
+        config.addinivalue_line("markers", f"{kind}: {text}")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test with its folder's name."""
+    for item in items:
+        kind = item.path.relative_to(HERE).parts[0]
+        if kind in _KINDS:
+            item.add_marker(kind)
+        if kind in _NEEDS_ROOT and os.geteuid() != 0:
+            item.add_marker(pytest.mark.skip(reason="needs root"))

@@ -1,0 +1,59 @@
+"""The lab that the tests share: two customers with the same subnet, and two desks, one on that subnet too."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from typing import Any
+
+import pytest
+
+from tests.lab.host import wait_until
+from tests.lab.lab import Lab
+from tests.lab.topology import topology
+
+_LAB: list[Lab] = []  # what a failing test's report takes the journals from
+
+
+@pytest.fixture(scope="session")
+def whole_lab() -> Iterator[Lab]:
+    """Everything online. master1 is on 192.168.7.0/24, master2 on the customers' subnet."""
+    with Lab(topology(sites=2, desks=2, clashing=[2]), name="test") as lab:
+        _LAB.append(lab)
+        try:
+            lab.up()
+            yield lab
+        finally:
+            _LAB.clear()
+
+
+@pytest.fixture
+def lab(whole_lab: Lab) -> Iterator[Lab]:
+    """The lab with all devices online and no session; afterwards the same, and nothing left over."""
+    whole_lab.wait_online()
+    before = whole_lab.snapshots()
+    yield whole_lab
+    for laptop in whole_lab.laptops:
+        laptop.forget()
+    for master in whole_lab.masters:
+        master.run(["masterdev", "disconnect"], check=False)
+    whole_lab.wait_online()
+    left: list[str] = []
+
+    def nothing_left() -> bool:
+        after = whole_lab.snapshots()
+        left[:] = [f"{name} {line}" for name, was in before.items() for line in was.difference(after[name])]
+        return not left
+
+    try:
+        wait_until(nothing_left, what="everything as before the test", deadline=20, every=0.5)
+    except Exception as error:
+        raise AssertionError("left behind:\n" + "\n".join(left)) from error
+
+
+@pytest.hookimpl(hookwrapper=True)  # type: ignore[misc]  # pytest's own decorator has no types in bookworm
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, None]:
+    """A failing test's report ends with the machines' journals."""
+    outcome = yield
+    report = outcome.get_result()
+    if report.failed and _LAB and {"lab", "whole_lab"} & set(getattr(item, "fixturenames", ())):
+        report.sections.append(("journals of the lab's machines", _LAB[0].journals()))
