@@ -132,7 +132,8 @@ async def start_vtund(session: Session, role: Role, connection: socket.socket) -
     await asyncio.to_thread(
         units.start_transient,
         unit(session.id, role),
-        [program, "-i", "-n", "-f", "${CREDENTIALS_DIRECTORY}/vtund.conf"],
+        # systemd expands neither specifiers nor variables in a transient unit's command.
+        [program, "-i", "-f", f"/run/credentials/{unit(session.id, role)}/vtund.conf"],
         stdin=connection.fileno(),
         properties={
             "Description": f"Leg of {session.leg(role).account} in session {session.id}",
@@ -145,6 +146,7 @@ async def start_vtund(session: Session, role: Role, connection: socket.socket) -
 
 SANDBOX: dict[str, object] = {
     "DynamicUser": True,
+    "StandardError": "null",  # it logs by syslog, which is the journal
     "CapabilityBoundingSet": 0,
     "NoNewPrivileges": True,
     "ProtectSystem": "strict",
