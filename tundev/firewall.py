@@ -27,6 +27,7 @@ def _table(incoming: list[str], forwarded: list[str], translated: list[str]) -> 
     return NftTable("inet", paths.NFT_TABLE, "\n".join(lines))
 
 
+# The echo is the RDV's probe, and on the onsite the master's, too.
 _FROM_LEG = [
     f'iifname "{paths.LEG}" {_ANSWERS}',
     f'iifname "{paths.LEG}" icmp type echo-request accept',
@@ -61,8 +62,7 @@ def _from_port(port: str) -> list[str]:
         f'iifname "{port}" tcp dport {{ 53, 80 }} accept',
         f'iifname "{port}" icmp type echo-request accept',
         f'iifname "{port}" drop',
-        f'iifname "{paths.LEG}" {_ANSWERS}',
-        f'iifname "{paths.LEG}" drop',
+        *_FROM_LEG,
         f'iifname "{paths.MASTER_BRIDGE}" drop',
     ]
 

@@ -17,6 +17,9 @@ from vtunlib.network import Item, Sysctl, Tun
 from vtunlib.tunnel import TunnelMode, VtunParameters
 from vtunlib.vtund_conf import client_config
 
+WORD_SECONDS = 2.0
+"""After the carrier was lost, how long the RDV may take to say why: it knows, this end does not."""
+
 PORT = 5001
 """Of tundev-leg.socket, on loopback only."""
 

@@ -71,6 +71,7 @@ class MasterSession:
         self._port = port
         self._step = step
         self._carrier = asyncio.Event()
+        self._up_at_rdv = asyncio.Event()
         self._far_end: str | None = None
         self._known_to_rdv = False
 
@@ -93,6 +94,8 @@ class MasterSession:
 
     def told(self, status: dict[str, str]) -> None:
         """What the RDV says of this master's session."""
+        if status.get("state") == "up":
+            self._up_at_rdv.set()
         if status.get("state") == "none" and self._known_to_rdv:
             why = status.get("ended", "") or "the RDV ended it"
             name, colon, text = why.partition(": ")
@@ -124,6 +127,7 @@ class MasterSession:
         await self._carrier.wait()
         self._step("tunnel up, asking the far end")
         await self._first_answer()
+        await self._up_at_rdv.wait()
 
     async def _join(self, parameters: VtunParameters, remote: list[str]) -> None:
         try:
@@ -172,6 +176,8 @@ class MasterSession:
                     changed(True)
                 elif self._carrier.is_set():
                     changed(False)
+                    # The RDV's word comes before, where it was the RDV that ended the session.
+                    await asyncio.sleep(leg.WORD_SECONDS)
                     self.end(SessionFailed("the tunnel went down"))
 
     async def leave(self) -> None:

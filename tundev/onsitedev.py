@@ -151,6 +151,9 @@ class OnsiteAgent(Agent):
                         self.failure = None
                         self.note(tunnel=True, session=True)
                     elif self._facts.tunnel:
+                        self.note(tunnel=False)
+                        # The RDV's word ends this task before, where it was the RDV that ended the session.
+                        await asyncio.sleep(leg.WORD_SECONDS)
                         raise SessionFailed("the onsite's end of the tunnel went down")
         except TimeoutError:
             if limit.expired():

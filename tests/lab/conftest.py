@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Iterator
 from typing import Any
 
@@ -17,7 +18,8 @@ _LAB: list[Lab] = []  # what a failing test's report takes the journals from
 @pytest.fixture(scope="session")
 def whole_lab() -> Iterator[Lab]:
     """Everything online. master1 is on 192.168.7.0/24, master2 on the customers' subnet."""
-    with Lab(topology(sites=2, desks=2, clashing=[2]), name="test") as lab:
+    name = os.environ.get("LAB_NAME", "test")
+    with Lab(topology(sites=2, desks=2, clashing=[2]), name=name) as lab:
         _LAB.append(lab)
         try:
             lab.up()

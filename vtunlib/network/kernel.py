@@ -86,9 +86,9 @@ class Kernel:
             raise Refused(f"there is no link {name}", errno.ENODEV)
         return link
 
-    def set_link(self, index: int, **attributes: Any) -> None:
+    def set_link(self, index: int, *, gone_is_fine: bool = False, **attributes: Any) -> None:
         """Change a link. Raises Refused."""
-        with refused(f"link {index}"):
+        with refused(f"link {index}", gone_is_fine=gone_is_fine):
             self.ipr.link("set", index=index, **attributes)
 
     def delete_link(self, name: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 import struct
@@ -153,7 +152,7 @@ class Port(Item):
     def undo(self, kernel: Kernel, _former: str | None, /) -> None:
         link, bridge = kernel.link(self.link), kernel.link(self.bridge)
         if link and bridge and link.bridge == bridge.index:
-            kernel.set_link(link.index, master=0)
+            kernel.set_link(link.index, gone_is_fine=True, master=0)
 
 
 @dataclass(frozen=True)
@@ -182,8 +181,4 @@ class LinkUp(Item):
     def undo(self, kernel: Kernel, former: str | None, /) -> None:
         link = kernel.link(self.link)
         if link and link.up and former == "down":
-            try:
-                kernel.set_link(link.index, state="down")
-            except Refused as error:
-                if error.code != errno.ENODEV:
-                    raise
+            kernel.set_link(link.index, gone_is_fine=True, state="down")

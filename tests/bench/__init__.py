@@ -1,0 +1,1 @@
+"""Measurements, in the lab, of the installed packages: `make bench`."""

@@ -1,0 +1,88 @@
+"""How fast the product is, in the lab on this machine: figures, no verdicts.
+
+/usr/bin/python3 -m tests.bench [--rounds N] [--json]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import time
+from ipaddress import IPv4Interface
+
+from tests.bench.figures import Figure, shown
+from tests.lab.lab import Lab
+from tests.lab.process import LabError
+from tests.lab.topology import CAMERA, CUSTOMER_LAN
+
+ROUNDS = 20
+IPERF_SECONDS = 5
+
+
+def until_first_ping(lab: Lab, mode: str) -> float:
+    """Seconds from `masterdev connect` until the laptop's first answered ping of the camera."""
+    onsite = lab.plan.sites[0].account
+    started = time.perf_counter()
+    lab.master.run(["masterdev", "connect", onsite, "-m", mode, "--detach"], deadline=60)
+    # Asked every 20 ms, so that the figure is no coarser than that.
+    ping = ["ping", "-n", "-q", "-i", "0.02", "-c", "1", "-w", "10", str(CAMERA)]
+    lab.laptop.run(ping, deadline=15)
+    needed = time.perf_counter() - started
+    lab.master.run(["masterdev", "disconnect"])
+    return needed
+
+
+def throughput(lab: Lab, mode: str) -> float:
+    """Mbit/s of one TCP stream from the camera to the laptop, through both legs."""
+    onsite = lab.plan.sites[0].account
+    lab.master.run(["masterdev", "connect", onsite, "-m", mode, "--detach"], deadline=60)
+    try:
+        with lab.camera.start(["iperf3", "--server", "--one-off", "--forceflush"]) as server:
+            server.wait_line("Server listening")
+            client = ["iperf3", "--client", str(CAMERA), "--reverse", "--json", "--time", str(IPERF_SECONDS)]
+            told = json.loads(lab.laptop.run(client, deadline=IPERF_SECONDS + 20).out)
+        return float(told["end"]["sum_received"]["bits_per_second"]) / 1e6
+    finally:
+        lab.master.run(["masterdev", "disconnect"])
+
+
+def measure(lab: Lab, rounds: int) -> list[Figure]:
+    """All figures."""
+    figures = []
+    for mode in ("L3", "L2"):
+        if mode == "L3":
+            lab.laptop.dhcp()
+        else:
+            lab.laptop.static(IPv4Interface((CUSTOMER_LAN[200], 24)), lab.plan.sites[0].lan.router.ip)
+        times = [until_first_ping(lab, mode) for _ in range(rounds)]
+        figures.append(
+            Figure(f"connect to first ping, {mode}, median", statistics.median(times), "s", rounds)
+        )
+        figures.append(Figure(f"connect to first ping, {mode}, slowest", max(times), "s", rounds))
+        figures.append(Figure(f"TCP camera to laptop, {mode}", throughput(lab, mode), "Mbit/s", 1))
+    return figures
+
+
+def main() -> int:
+    """Entry of `make bench`."""
+    parser = argparse.ArgumentParser(prog="python3 -m tests.bench", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    try:
+        with Lab(name="bench") as lab:
+            lab.up()
+            figures = measure(lab, arguments.rounds)
+    except LabError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
+    print(json.dumps([vars(figure) for figure in figures], indent=2) if arguments.json else shown(figures))
+    print(f"on {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}", file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
