@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +19,7 @@ from dbus_fast.aio.message_bus import MessageBus
 
 from rdv.contract import Method, Signal, introspection
 from vtunlib import bus as buses
-from vtunlib.errors import RdvError
+from vtunlib.errors import NotRunning, RdvError
 
 _DBUS = "org.freedesktop.DBus"
 _INVALID = "org.freedesktop.DBus.Error.InvalidArgs"
@@ -67,20 +67,29 @@ class BusServer:
         )
 
     async def watch(self, sender: str) -> None:
-        """Call `gone` as soon as the bus connection `sender` has ended, which it may have already."""
+        """Call `gone` as soon as the bus connection `sender` has ended. NotRunning if it has already."""
         if sender in self._watched:
             return
         self._watched.add(sender)
-        rule = f"type='signal',sender='{_DBUS}',member='NameOwnerChanged',arg0='{sender}'"
-        await buses.call(self._bus, _DBUS, "/org/freedesktop/DBus", _DBUS, "AddMatch", "s", rule)
+        await self._match("AddMatch", sender)
         if not await buses.owner(self._bus, sender):
             self._lost(sender)
+            raise NotRunning(f"{sender} has gone")
+
+    async def _match(self, verb: str, sender: str) -> None:
+        rule = f"type='signal',sender='{_DBUS}',member='NameOwnerChanged',arg0='{sender}'"
+        await buses.call(self._bus, _DBUS, "/org/freedesktop/DBus", _DBUS, verb, "s", rule)
 
     def _lost(self, sender: str) -> None:
         if sender in self._watched:
-            # Unique names never come again, so the match rule that stays matches nothing.
             self._watched.discard(sender)
+            self._keep(self._match("RemoveMatch", sender))
             self._gone(sender)
+
+    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
 
     def _receive(self, message: Message) -> Message | bool | None:
         if message.message_type is not MessageType.METHOD_CALL:
@@ -102,9 +111,7 @@ class BusServer:
         if message.signature != method.takes:
             _close(message.unix_fds)
             return Message.new_error(message, _INVALID, f"{method.member} takes {method.takes or 'nothing'}")
-        task = asyncio.create_task(self._serve(message, method, handler))
-        self._serving.add(task)
-        task.add_done_callback(self._serving.discard)
+        self._keep(self._serve(message, method, handler))
         return True
 
     async def _serve(self, message: Message, method: Method, handler: Handler) -> None:

@@ -1,7 +1,8 @@
-"""Takes away all sessions of this server: when the package is removed."""
+"""Takes away all sessions of this server, whoever made them: for when the package is removed."""
 
 from __future__ import annotations
 
+import logging
 import sys
 
 from rdv import leftovers
@@ -9,10 +10,15 @@ from vtunlib.errors import RdvError
 
 
 def main() -> int:
-    """Entry of /usr/lib/rdv/cleanup."""
+    """Entry point of /usr/lib/rdv/cleanup."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         leftovers.remove([])
     except RdvError as error:
-        print(f"rdv-cleanup: {error}", file=sys.stderr)
+        print(f"rdv cleanup: {error}", file=sys.stderr)
         return error.exit_code
     return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -28,7 +28,7 @@ KEEPALIVE = (3, 2)
 """Seconds between vtund's checks, and checks that may fail.
 
 vtund checks every interval + 1 seconds and gives up at the second check after
-`count` failed ones (linkfd.c), so 3:2 sees a dead link after 12 to 16 s. Each
+`count` failed ones (linkfd.c), so 3:2 sees a dead link after 12 to 18 s. Each
 end goes by its own setting; only on or off is handed over.
 """
 

@@ -65,9 +65,9 @@ def _demo(lab: Lab, show: Show) -> None:
 def _machines(lab: Lab, show: Show) -> None:
     show.heading("Three machines, each behind its own network")
     kept = " (kept from before)" if installed() else ""
-    with show.step(f"apt installs the packages of the three roles{kept}"):
+    with show.step(f"apt installs the three roles' packages{kept}"):
         lab.install()
-    with show.step("internet, customer's LAN and support desk, NAT routers between"):
+    with show.step("networks: internet, customer's LAN, support desk, NAT routers"):
         lab.build()
     with show.step("the RDV server boots"):
         lab.start_rdv()

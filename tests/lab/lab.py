@@ -214,7 +214,7 @@ class Lab:
     def online(self) -> set[str]:
         """Accounts of the devices that the RDV has online."""
         listed = json.loads(self.rdv.run(["rdv-admin", "device", "list", "--json"]).out)
-        return {device["account"] for device in listed if device.get("online")}
+        return {device["id"] for device in listed if device.get("online")}
 
     def snapshots(self) -> dict[str, Snapshot]:
         """Of every machine, for comparing."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-WIDTH = 78
+WIDTH = 80
 _BOLD, _DIM, _GREEN, _RED, _PLAIN = "\x1b[1m", "\x1b[2m", "\x1b[32m", "\x1b[31m", "\x1b[0m"
 
 
@@ -44,7 +44,7 @@ class Show:
     @contextmanager
     def step(self, title: str) -> Iterator[None]:
         """What happens in the block is one step of the table."""
-        self._print(f"  {title:<{WIDTH - 14}}", end="")
+        self._print(f"  {title:<{WIDTH - 12}}", end="")
         self._open = True
         started = time.monotonic()
         try:
@@ -58,7 +58,7 @@ class Show:
 
     def _end(self, text: str, title: str) -> None:
         # Where something was printed in between, the line is begun anew.
-        print(text if self._open else f"  {title:<{WIDTH - 14}}{text}", flush=True)
+        print(text if self._open else f"  {title:<{WIDTH - 12}}{text}", flush=True)
         self._open = False
 
     def said(self, where: str, command: str, text: str) -> None:
@@ -74,13 +74,13 @@ class Show:
     def table(self) -> None:
         """Every step with its time."""
         self.heading("How long each step took")
-        rule = self._paint("  " + "─" * (WIDTH - 4), _DIM)
+        rule = self._paint("  " + "─" * (WIDTH - 2), _DIM)
         self._print(rule)
         for number, step in enumerate(self.steps, 1):
-            self._print(f"  {number:>2}  {step.title:<{WIDTH - 18}}{step.seconds:>8.2f} s")
+            self._print(f"  {number:>2}  {step.title:<{WIDTH - 16}}{step.seconds:>8.2f} s")
         self._print(rule)
         total = sum(step.seconds for step in self.steps)
-        self._print(self._paint(f"      {'all of it':<{WIDTH - 18}}{total:>8.2f} s", _BOLD))
+        self._print(self._paint(f"      {'all of it':<{WIDTH - 16}}{total:>8.2f} s", _BOLD))
 
     def failed(self, text: str) -> None:
         """Why it ends here: the first line is what a person must see."""
