@@ -1,7 +1,7 @@
-"""A device's Unix account and key: made, shown, taken away. Root only.
+"""The Unix accounts of devices, and the keys that open them. Root only.
 
-The account can do one thing: be logged in to rdv-sshd with its one key, which
-runs its login shell with the word `shell`.
+An account can log in with its one key to rdv-sshd alone, where the word of its
+key line gives it its relay and nothing else.
 """
 
 from __future__ import annotations
@@ -13,96 +13,41 @@ import os
 import pwd
 import select
 import signal
-import struct
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 from rdv.peer import DEVICES_GROUP, ROLE_GROUPS
-from vtunlib.errors import AlreadyExists, ConfigError, NotFound, Timeout, UsageError
+from vtunlib.errors import AlreadyExists, NotFound, RdvError, Timeout, UsageError
 from vtunlib.run import run
 from vtunlib.tunnel import Role
 
 KEYS = Path("/etc/rdv/keys")
 HOST_KEY = Path("/etc/rdv/ssh_host_ed25519_key.pub")
-SHELLS = {Role.ONSITE: "/usr/lib/rdv/onsitedev-shell", Role.MASTER: "/usr/lib/rdv/masterdev-shell"}
 
-_KEY_TYPE = "ssh-ed25519"
+_TYPE = "ssh-ed25519"
+"""The one type that rdv-sshd takes and that devices make."""
 _OPTIONS = 'restrict,command="shell"'
-_KILL_SECONDS = 10.0
+_END_SECONDS = 10.0
 
 
-@dataclass(frozen=True)
-class PublicKey:
-    """An Ed25519 public key; data: its base64 text."""
-
-    data: str
-
-    def __str__(self) -> str:
-        return f"{_KEY_TYPE} {self.data}"
-
-    @classmethod
-    def parse(cls, text: str) -> PublicKey:
-        """The key of one line as `ssh-keygen` writes it; its comment is dropped. Raises UsageError."""
-        form = f'expected one line "{_KEY_TYPE} AAAA… comment"'
-        words = text.split()
-        if len(text.strip().splitlines()) != 1 or len(words) < 2 or words[0] != _KEY_TYPE:
-            raise UsageError("this is no Ed25519 public key", form)
-        try:
-            blob = base64.b64decode(words[1], validate=True)
-        except binascii.Error:
-            raise UsageError("the key is not base64", form) from None
-        # RFC 8709: two strings, the type and 32 bytes.
-        wanted = struct.pack("!I", len(_KEY_TYPE)) + _KEY_TYPE.encode() + struct.pack("!I", 32)
-        if not blob.startswith(wanted) or len(blob) != len(wanted) + 32:
-            raise UsageError("the key is damaged", form)
-        return cls(base64.b64encode(blob).decode())
-
-
-def host_key() -> PublicKey:
-    """The key that rdv-sshd shows, to be pinned by devices. Raises NotFound, ConfigError."""
+def parse_key(line: str) -> str:
+    """`type base64` of a public key line, its comment left out. Raises UsageError."""
+    words = line.split()
+    if len(words) < 2 or words[0] != _TYPE or len(line.strip().splitlines()) != 1:
+        raise UsageError("that is no public Ed25519 key", f"expected a line as in '{_TYPE} AAAA…'")
     try:
-        return PublicKey.parse(HOST_KEY.read_text())
-    except FileNotFoundError:
-        raise NotFound(f"there is no {HOST_KEY}", "systemctl start rdv-sshd makes it") from None
-    except (UsageError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{HOST_KEY}: {error}") from None
-
-
-def key(account: str) -> PublicKey | None:
-    """The key with which the account may log in. Raises ConfigError on a file that is not ours."""
-    path = KEYS / account
-    try:
-        line = path.read_text().strip()
-    except FileNotFoundError:
-        return None
-    if not line.startswith(f"{_OPTIONS} "):
-        raise ConfigError(
-            f"{path} is not as rdv-admin writes it", f"expected one line '{_OPTIONS} ssh-ed25519 …'"
-        )
-    return PublicKey.parse(line.removeprefix(_OPTIONS))
-
-
-def set_key(account: str, public: PublicKey) -> None:
-    """Let the account log in with this key, and with no other."""
-    KEYS.mkdir(mode=0o755, exist_ok=True)
-    new = KEYS / f".{account}"
-    new.write_text(f"{_OPTIONS} {public} {account}\n")
-    # sshd reads it as the account.
-    new.chmod(0o644)
-    new.rename(KEYS / account)
-
-
-def remove_key(account: str) -> bool:
-    """Let the account log in no more; whether it could."""
-    path = KEYS / account
-    existed = path.exists()
-    path.unlink(missing_ok=True)
-    return existed
+        blob = base64.b64decode(words[1], validate=True)
+    except binascii.Error:
+        blob = b""
+    # RFC 8709: its type and its 32 bytes, each as a string.
+    head = len(_TYPE).to_bytes(4, "big") + _TYPE.encode() + (32).to_bytes(4, "big")
+    if not blob.startswith(head) or len(blob) != len(head) + 32:
+        raise UsageError("that public SSH key is damaged", "copy its line once more, whole")
+    return f"{_TYPE} {words[1]}"
 
 
 def role(account: str) -> Role | None:
-    """The role that the account's groups give it; None without such an account.
+    """The role that the account's groups give it, None without such an account.
 
     Raises AlreadyExists where the account is somebody else's.
     """
@@ -114,82 +59,90 @@ def role(account: str) -> Role | None:
         for one, group in ROLE_GROUPS.items():
             if account in _members(group):
                 return one
-    raise AlreadyExists(f"there is an account {account}, and it is no device", "choose another name")
+    raise AlreadyExists(f"there is a user {account} that is no device", "choose another name")
+
+
+def everyone() -> list[str]:
+    """The accounts of all devices, sorted."""
+    return sorted(_members(DEVICES_GROUP))
 
 
 def create(account: str, wanted: Role) -> bool:
-    """Make the account; whether it was not there before. Raises AlreadyExists, RdvError."""
-    present = role(account)
-    if present is not None:
-        if present is not wanted:
-            raise AlreadyExists(
-                f"{account} is there with role {present}", "remove it first, or choose another name"
-            )
+    """Make the account if it is not there; whether it was made. Raises RdvError."""
+    if role(account) is not None:
         return False
-    if any(group.gr_name == account for group in grp.getgrall()):
-        raise AlreadyExists(f"there is a group {account}, and it is no device's", "choose another name")
+    groups = f"{DEVICES_GROUP},{ROLE_GROUPS[wanted]}"
     run(
         [
-            *("useradd", "--no-create-home", "--home-dir", "/", "--user-group"),
-            # Not `!`: sshd takes that for a locked account and refuses its key.
-            *("--password", "*", "--comment", f"RDV {wanted} device", "--shell", SHELLS[wanted]),
-            *("--groups", f"{DEVICES_GROUP},{ROLE_GROUPS[wanted]}", account),
+            # Not `!`: sshd without PAM takes that for a locked account, whatever its key.
+            *("useradd", "--no-create-home", "--home-dir", "/", "--password", "*", "--no-user-group"),
+            *("--gid", DEVICES_GROUP, "--groups", groups),
+            *("--shell", f"/usr/lib/rdv/{wanted}dev-shell", "--comment", f"RDV {wanted} device", account),
         ]
     )
     return True
 
 
-def delete(account: str) -> bool:
-    """Take the account away with all its processes; whether it was there. Raises RdvError, Timeout."""
-    if role(account) is None:
-        return False
-    kill(account)
-    run(["userdel", account])
-    return True
+def remove(account: str) -> None:
+    """Delete the account and its key, and end what runs as it. Gone already is no error.
+
+    Raises AlreadyExists where the account is no device's, Timeout, RdvError.
+    """
+    remove_key(account)
+    if role(account) is not None:
+        end_processes(account)
+        run(["userdel", account])
 
 
-def kill(account: str) -> None:
-    """End all processes of the account: its sshd sessions and relays. Raises Timeout."""
+def end_processes(account: str) -> None:
+    """End all that runs as the device's account, its SSH connection, and wait for it. Raises Timeout."""
     if role(account) is None:
         return
     uid = pwd.getpwnam(account).pw_uid
-    deadline = time.monotonic() + _KILL_SECONDS
+    deadline = time.monotonic() + _END_SECONDS
     while pids := _processes(uid):
         for pid in pids:
-            _kill(pid, uid, deadline)
+            _end(pid, uid, deadline)
 
 
-def _kill(pid: int, uid: int, deadline: float) -> None:
+def key(account: str) -> str:
+    """The public key that opens the account, empty where none does. Raises RdvError on a foreign file."""
+    path = KEYS / account
     try:
-        fd = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return
+        line = path.read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        return ""
+    except UnicodeDecodeError:
+        line = ""
+    if not line.startswith(f"{_OPTIONS} "):
+        raise RdvError(
+            f"{path} is not as rdv-admin writes it", f"expected '{_OPTIONS} {_TYPE} AAAA… {account}'"
+        )
+    return parse_key(line.removeprefix(_OPTIONS))
+
+
+def set_key(account: str, public_key: str) -> None:
+    """Make that key, and only that, open the account."""
+    KEYS.mkdir(mode=0o755, parents=True, exist_ok=True)
+    new = KEYS / f".{account}.new"
+    new.write_text(f"{_OPTIONS} {parse_key(public_key)} {account}\n", encoding="ascii")
+    new.chmod(0o644)  # sshd reads it as the account
+    new.rename(KEYS / account)
+
+
+def remove_key(account: str) -> None:
+    """Let no key open the account any more."""
+    (KEYS / account).unlink(missing_ok=True)
+
+
+def host_key() -> str:
+    """This server's public host key, as a device pins it. Raises NotFound, RdvError."""
     try:
-        # The number may be another process's by now; the descriptor cannot change hands any more.
-        if pid in _processes(uid):
-            signal.pidfd_send_signal(fd, signal.SIGKILL)
-        poll = select.poll()
-        poll.register(fd, select.POLLIN)
-        if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
-            raise Timeout(f"process {pid} does not end")
-    except ProcessLookupError:
-        return
-    finally:
-        os.close(fd)
-
-
-def _processes(uid: int) -> list[int]:
-    found = []
-    for path in Path("/proc").iterdir():
-        if path.name.isdigit():
-            try:
-                owner = path.stat().st_uid
-                running = "\nState:\tZ" not in (path / "status").read_text()
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-            if owner == uid and running:
-                found.append(int(path.name))
-    return found
+        return parse_key(HOST_KEY.read_text(encoding="ascii"))
+    except FileNotFoundError:
+        raise NotFound(f"there is no {HOST_KEY}", "'systemctl restart rdv-sshd' makes it") from None
+    except (UsageError, UnicodeDecodeError) as error:
+        raise RdvError(f"{HOST_KEY}: {error}") from None
 
 
 def _members(group: str) -> list[str]:
@@ -197,3 +150,34 @@ def _members(group: str) -> list[str]:
         return grp.getgrnam(group).gr_mem
     except KeyError:
         raise NotFound(f"there is no group {group}", "reinstall rdv-server") from None
+
+
+def _processes(uid: int) -> list[int]:
+    found = []
+    for path in Path("/proc").iterdir():
+        if path.name.isdigit():
+            try:
+                if path.stat().st_uid == uid and "\nState:\tZ" not in (path / "status").read_text():
+                    found.append(int(path.name))
+            except OSError:
+                continue  # it has ended meanwhile
+    return found
+
+
+def _end(pid: int, uid: int, deadline: float) -> None:
+    try:
+        process = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        # The number may have gone to another process; the descriptor cannot.
+        if pid in _processes(uid):
+            signal.pidfd_send_signal(process, signal.SIGKILL)
+            poll = select.poll()
+            poll.register(process, select.POLLIN)
+            if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
+                raise Timeout(f"process {pid} does not end")
+    except ProcessLookupError:
+        pass
+    finally:
+        os.close(process)

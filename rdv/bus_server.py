@@ -93,23 +93,23 @@ class BusServer:
 
     def _receive(self, message: Message) -> Message | bool | None:
         if message.message_type is not MessageType.METHOD_CALL:
-            _close(message.unix_fds)
+            _close(message)
             # Only the bus itself speaks under this name; others may send signals that look like it.
             if message.sender == _DBUS and message.member == "NameOwnerChanged" and not message.body[2]:
                 self._lost(message.body[0])
             return None
         if message.path != self._path or message.sender is None:
-            _close(message.unix_fds)
+            _close(message)
             return None
         if message.interface == f"{_DBUS}.Introspectable" and message.member == "Introspect":
-            _close(message.unix_fds)
+            _close(message)
             return Message.new_method_return(message, "s", [introspection()])
         method, handler = self._handlers.get((message.interface or "", message.member or ""), (None, None))
         if method is None or handler is None:
-            _close(message.unix_fds)
+            _close(message)
             return None  # dbus-fast answers UnknownMethod
         if message.signature != method.takes:
-            _close(message.unix_fds)
+            _close(message)
             return Message.new_error(message, _INVALID, f"{method.member} takes {method.takes or 'nothing'}")
         self._keep(self._serve(message, method, handler))
         return True
@@ -125,12 +125,13 @@ class BusServer:
             unknown = RdvError("internal error of the manager", "its journal has more")
             reply = Message.new_error(message, unknown.dbus_name, str(unknown))
         finally:
-            _close(message.unix_fds)
+            _close(message)
         if not message.flags & MessageFlag.NO_REPLY_EXPECTED and self._bus.connected:
             self._bus.send(reply)
 
 
-def _close(fds: Sequence[int]) -> None:
+def _close(message: Message) -> None:
+    fds, message.unix_fds = message.unix_fds, []
     for fd in fds:
         with suppress(OSError):
             os.close(fd)

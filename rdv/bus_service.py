@@ -7,18 +7,18 @@ import json
 import logging
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from dbus_fast.aio.message_bus import MessageBus
 
-from rdv import contract, peer
+from rdv import contract
 from rdv.acl import AccessList
 from rdv.bus_server import BusServer, Call, Handler
 from rdv.changes import Changes
 from rdv.conductor import Conductor
 from rdv.contract import Fact, Method
-from rdv.devices import DeviceStore
+from rdv.devices import Device
 from rdv.facts import Facts, short_text
 from rdv.life import Life
 from rdv.registry import Connection, Registry
@@ -30,11 +30,15 @@ from vtunlib.words import UNKNOWN
 log = logging.getLogger(__name__)
 
 
+Identify = Callable[[socket.socket], tuple[Device, int]]
+"""Which device is connected, and its uid. Raises NotAllowed (rdv.peer.device)."""
+
+
 class BusService:
     """The manager on the bus."""
 
-    def __init__(self, bus: MessageBus, store: DeviceStore, access: AccessList) -> None:
-        self._store = store
+    def __init__(self, bus: MessageBus, identify: Identify, access: AccessList) -> None:
+        self._identify = identify
         self._access = access
         self._registry = Registry()
         self.conductor = Conductor(self._registry, access, self._session_changed)
@@ -62,10 +66,8 @@ class BusService:
 
     async def _attach(self, call: Call) -> Sequence[Any]:
         index, told = call.arguments
-        if index >= len(call.fds):
-            raise NotAllowed("there is no socket")
-        with socket.socket(fileno=os.dup(call.fds[index])) as connection:
-            device, uid = peer.device(connection, self._store)
+        with _socket(call, index) as connection:
+            device, uid = self._identify(connection)
         facts = Facts()
         for fact, text in told.items():
             facts = facts.told(device.role, fact, text)
@@ -234,6 +236,17 @@ class BusService:
         onsite = self._registry.online(session.onsite.account)
         if onsite is not None:
             self._seen_of(onsite)
+
+
+def _socket(call: Call, index: int) -> socket.socket:
+    """A copy of the socket that came with the call. Raises NotAllowed where there is none."""
+    if index < len(call.fds):
+        copy = os.dup(call.fds[index])
+        try:
+            return socket.socket(fileno=copy)
+        except OSError:
+            os.close(copy)
+    raise NotAllowed("there is no socket")
 
 
 def _session_row(life: Life) -> dict[str, Any]:

@@ -1,24 +1,21 @@
-"""Takes away all sessions of this server, whoever made them: for when the package is removed."""
+"""Takes away all sessions and connections of this server: when the package is removed."""
 
 from __future__ import annotations
 
-import logging
 import sys
 
-from rdv import leftovers
+from rdv import accounts, leftovers
 from vtunlib.errors import RdvError
 
 
 def main() -> int:
-    """Entry point of /usr/lib/rdv/cleanup."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    """Entry of /usr/lib/rdv/cleanup."""
     try:
         leftovers.remove([])
+        # A stop of rdv-sshd.service leaves the devices' connections.
+        for account in accounts.everyone():
+            accounts.end_processes(account)
     except RdvError as error:
-        print(f"rdv cleanup: {error}", file=sys.stderr)
+        print(f"rdv-cleanup: {error}", file=sys.stderr)
         return error.exit_code
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -87,6 +87,10 @@ class Conductor:
         await asyncio.to_thread(session_files.DIRECTORY.mkdir, mode=0o700, exist_ok=True)
         noted = await asyncio.to_thread(session_files.load)
         kept = [session for session, state in noted if state is State.UP and await _stands(session)]
+        for session, _ in noted:
+            if session not in kept:
+                why = "the RDV's manager was restarted, and it could not be kept"
+                self.ended |= dict.fromkeys(session.accounts, why)
         await asyncio.to_thread(leftovers.remove, kept)
         for session in kept:
             log.info("session %s of %s with %s is kept", session.id, *reversed(session.accounts))
@@ -112,7 +116,10 @@ class Conductor:
             life = self.of(connection.account)
             if life is not None:
                 other = life.session.other(connection.account)
-                raise Busy(f"{connection.account} is in a session with {other}")
+                raise Busy(
+                    f"{connection.account} is in a session with {other}",
+                    "try again when it is over; the RDV's admin can drop it",
+                )
         lan = onsite.facts.lan
         if lan is None:
             raise NotOnline(f"{account} has not told its LAN address yet", "try again in a moment")

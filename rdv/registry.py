@@ -96,7 +96,7 @@ class Registry:
         """The connection of that account and role. Raises NotOnline."""
         connection = self._by_account.get(account)
         if connection is None or connection.role is not role:
-            raise NotOnline(f"{account} is not online")
+            raise NotOnline(f"{account} is not online", "the list of onsites shows which are")
         return connection
 
     def of_role(self, role: Role) -> list[Connection]:

@@ -9,10 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+from functools import partial
 
-from dbus_fast import NameFlag, RequestNameReply
-
-from rdv import contract, journal
+from rdv import contract, journal, peer
 from rdv.acl import AccessList
 from rdv.bus_service import BusService
 from rdv.devices import DeviceStore
@@ -27,13 +26,11 @@ async def serve() -> None:
     """Run the manager. Raises RdvError where it cannot start or loses the bus."""
     bus = await buses.connect(negotiate_unix_fd=True)
     disconnected: asyncio.Future[None] = asyncio.ensure_future(bus.wait_for_disconnect())  # type: ignore[no-untyped-call]
-    service = BusService(bus, DeviceStore(), AccessList())
+    service = BusService(bus, partial(peer.device, store=DeviceStore()), AccessList())
     readiness = Readiness()
     # Before anybody can call: who asks finds the kept sessions.
     await service.conductor.recover()
-    reply = await bus.request_name(contract.BUS_NAME, NameFlag.DO_NOT_QUEUE)
-    if reply is not RequestNameReply.PRIMARY_OWNER:
-        raise RdvError(f"{contract.BUS_NAME} is taken", "is another manager running?")
+    await buses.own(bus, contract.BUS_NAME)
     readiness.ready("serving")
     try:
         await until_told(disconnected)

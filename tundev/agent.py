@@ -14,7 +14,7 @@ import os
 import socket
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -71,6 +71,9 @@ class Agent(ABC):
     async def prepare(self) -> None:  # noqa: B027  # a role that needs nothing more adds none
         """What the role needs besides its idle network."""
 
+    async def finish(self) -> None:  # noqa: B027  # the same
+        """The agent ends: wait until what the role holds is undone."""
+
     def export(self, bus: MessageBus) -> None:  # noqa: B027  # a role without methods adds none
         """Put the role's methods on the bus."""
 
@@ -95,15 +98,26 @@ class Agent(ABC):
         self.export(self._bus)
         await buses.own(self._bus, contract.name)
         self._readiness.ready(next_state(self._facts))
-        watching = asyncio.create_task(self._watch_uplink())
+        work = [asyncio.create_task(task) for task in (self._watch_uplink(), self._climb(), self._need_bus())]
         try:
-            await self._climb()
+            done, _ = await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
         finally:
             self._readiness.stopping()
-            watching.cancel()
-            await asyncio.gather(watching, return_exceptions=True)
+            for task in work:
+                task.cancel()
+            await asyncio.gather(*work, return_exceptions=True)
+            await self.finish()
             await asyncio.to_thread(cleanup.clean_up)
             self._bus.disconnect()
+
+    async def _need_bus(self) -> None:
+        """Nobody can ask anything of an agent that has lost the bus; systemd starts it again."""
+        assert self._bus is not None
+        with suppress(Exception):  # whatever broke it
+            await self._bus.wait_for_disconnect()  # type: ignore[no-untyped-call]
+        raise RdvError("the connection to the system bus broke")
 
     async def _climb(self) -> None:
         backoff = Backoff()
@@ -234,7 +248,9 @@ class Agent(ABC):
         self._facts = replace(self._facts, **changes)
         state = next_state(self._facts)
         if state is not former:
-            why = f": {self.failure}" if self.failure else ""
+            order = list(State)
+            fell = order.index(state) < order.index(former)
+            why = f": {self.failure}" if fell and self.failure else ""
             log.info("%s -> %s%s", former, state, why)
         self._readiness.status(f"{state}; {self.failure}" if self.failure else str(state))
         status = self.status()

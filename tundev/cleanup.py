@@ -7,9 +7,11 @@ and the forward policy is drop. Only `--all`, when the package is removed, undoe
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
+from pathlib import Path
 
 from tundev import config, firewall, leg, paths
-from tundev.technician_port import TechnicianPort
+from tundev.technician_port import TechnicianPort, bridged_port, replug
 from vtunlib import units
 from vtunlib.errors import RdvError
 from vtunlib.network import Item, Network, forget
@@ -20,8 +22,26 @@ def clean_up() -> None:
     """Units, tunnel and bridge of a session. Raises RdvError."""
     leg.stop()
     with Kernel() as kernel:
+        port = bridged_port(kernel)
         for link in (paths.LEG, paths.MASTER_BRIDGE):
             kernel.delete_link(link)
+        if port is not None:
+            replug(kernel, port)
+    _stop_forwarding()
+
+
+def _stop_forwarding() -> None:
+    """Take back the interfaces' flags (leg.forwarding) that a killed agent left.
+
+    Where the device forwards nothing as a whole, a single interface's flag is ours.
+    """
+    conf = Path("/proc/sys/net/ipv4/conf")
+    if (conf / "all" / "forwarding").read_text().strip() != "0":
+        return
+    for flag in conf.glob("*/forwarding"):
+        with suppress(OSError):  # the interface went away
+            if flag.parent.name != "default" and flag.read_text().strip() != "0":
+                flag.write_text("0")
 
 
 def close() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable
@@ -12,11 +13,14 @@ from typing import Any
 
 from dbus_fast.aio.message_bus import MessageBus
 
+from tundev import config, paths
 from tundev.agent import Agent
 from tundev.contract import BUS_NAMES, STATUS
 from vtunlib import bus as buses
-from vtunlib.errors import AlreadyExists, NotRunning, RdvError
+from vtunlib.errors import AlreadyExists, NotAllowed, NotRunning, RdvError
 from vtunlib.tunnel import Role
+
+_GROUP_HINT = f"run it as root, or as a member of the group {paths.USER}"
 
 
 class AgentClient:
@@ -29,7 +33,10 @@ class AgentClient:
     async def call(
         self, member: str, signature: str = "", *arguments: Any, deadline: float = buses.CALL_SECONDS
     ) -> Any:
-        """What the method answers, in plain types. Raises the agent's errors, NotRunning."""
+        """What the method answers, in plain types.
+
+        Raises the agent's errors; ConfigError or NotRunning where no agent runs.
+        """
         contract = self.contract
         try:
             answer = await buses.call(
@@ -43,9 +50,14 @@ class AgentClient:
                 deadline=deadline,
             )
         except NotRunning:
+            _check_config()
             raise NotRunning(
                 f"{contract.unit} does not run", f"'systemctl status {contract.unit}' says why"
             ) from None
+        except NotAllowed as error:
+            if os.geteuid() and "system bus refused" in error.message:
+                raise NotAllowed("you may not ask the agent", _GROUP_HINT) from None
+            raise
         return buses.plain(answer)
 
     async def on(self, member: str, handler: Callable[..., None]) -> buses.Stop:
@@ -55,10 +67,22 @@ class AgentClient:
             self.bus, contract.name, contract.path, contract.interface, member, handler
         )
 
+    async def on_end(self, handler: Callable[[], None]) -> None:
+        """Call `handler` when the agent ends, also by being killed, and at once where none runs."""
+        await buses.on_owner(self.bus, self.contract.name, lambda owner: None if owner else handler())
+        if not await buses.owner(self.bus, self.contract.name):
+            handler()
+
     async def status(self) -> dict[str, Any]:
         """The agent's status, by contract.Key."""
         status: dict[str, Any] = await self.call(STATUS)
         return status
+
+
+def _check_config() -> None:
+    """Raises ConfigError where the file is what keeps an agent from running."""
+    if os.access(paths.CONFIG, os.R_OK) or not paths.CONFIG.exists():
+        config.load()
 
 
 def until_signal() -> asyncio.Event:

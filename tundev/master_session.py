@@ -73,6 +73,7 @@ class MasterSession:
         self._carrier = asyncio.Event()
         self._up_at_rdv = asyncio.Event()
         self._far_end: str | None = None
+        self._asked = False
         self._known_to_rdv = False
 
     def status(self) -> dict[str, Any]:
@@ -119,8 +120,13 @@ class MasterSession:
                 (Word.SHOW_REMOTE_ONSITE_IP_CONFIG, ("-v",)),
             ]
         )
-        await mode
-        await connected
+        self._asked = True
+        try:
+            await mode
+            await connected
+        except RdvError:
+            self._asked = False
+            raise
         self._known_to_rdv = True
         await self._join(VtunParameters.from_lines(await parameters), await remote)
         self._step("waiting for the tunnel")
@@ -140,6 +146,8 @@ class MasterSession:
             await asyncio.to_thread(self._port.step_aside)
         await asyncio.to_thread(self._network.set, self._port.joined(parameters, self.wish.mode))
         await asyncio.to_thread(leg.start, parameters, self.wish.mode)
+        if self.wish.mode is TunnelMode.L2:
+            await asyncio.to_thread(self._port.replug)
 
     async def _first_answer(self) -> None:
         patience = FIRST_PATIENCE
@@ -169,7 +177,7 @@ class MasterSession:
 
     async def watch_tunnel(self, changed: Callable[[bool], None]) -> None:
         """Tell of the tunnel's carrier; a carrier that is lost ends the session."""
-        async with aclosing(watch_carriers(None, {paths.LEG})) as carriers:  # type: ignore[type-var]
+        async with aclosing(watch_carriers(None, {paths.LEG})) as carriers:
             async for _, up in carriers:
                 if up:
                     self._carrier.set()
@@ -181,8 +189,8 @@ class MasterSession:
                     self.end(SessionFailed("the tunnel went down"))
 
     async def leave(self) -> None:
-        """Tell the RDV, where it does not know yet."""
-        if self._known_to_rdv:
+        """Tell the RDV, where it does not know yet; also where its answer was not waited for."""
+        if self._asked:
             with suppress(RdvError):
                 await self._shell.ask(Word.DROP_VTUN, str(self.over.result().error)[:200])
 
@@ -190,7 +198,7 @@ class MasterSession:
         """This end as it was. What is gone already is no error; what fails is told in the journal."""
         jobs: list[Callable[[], object]] = [leg.stop, lambda: self._network.set(self._port.idle())]
         if self.wish.mode is TunnelMode.L2:
-            jobs.append(self._port.serve_addresses)
+            jobs += [self._port.replug, self._port.serve_addresses]
         for job in jobs:
             try:
                 job()

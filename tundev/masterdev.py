@@ -38,12 +38,17 @@ from vtunlib.errors import (
     ProtocolError,
     RdvError,
     RdvUnreachable,
+    SessionFailed,
     Timeout,
     UsageError,
+    named,
 )
 from vtunlib.network import Item
 from vtunlib.tunnel import Role, TunnelMode
 from vtunlib.words import Word
+
+FINISH_SECONDS = 10.0
+"""How long a session that is being undone keeps an agent that was told to stop."""
 
 log = logging.getLogger(__name__)
 
@@ -65,9 +70,13 @@ class MasterAgent(Agent):
         self._session: MasterSession | None = None
         self._ended: Ending | None = None
         self._gone = asyncio.Event()
+        self._holding: asyncio.Task[None] | None = None
 
     def idle_items(self) -> list[Item]:
-        return self._port.idle() if self._port else []
+        if self._port is None:
+            return []
+        self._port.check()
+        return self._port.idle()
 
     def export(self, bus: MessageBus) -> None:
         bus.export(BUS_NAMES[self.role].path, _Interface(self))
@@ -85,7 +94,13 @@ class MasterAgent(Agent):
 
     async def prepare(self) -> None:
         if self._port is not None:
+            await asyncio.to_thread(self._port.forget_others)
             await asyncio.to_thread(self._port.serve_addresses)
+
+    async def finish(self) -> None:
+        if self._session is not None and self._holding is not None:
+            self._session.end(SessionFailed("the master's agent was stopped"))
+            await asyncio.wait([self._holding], timeout=FINISH_SECONDS)
 
     # the connection
 
@@ -108,8 +123,9 @@ class MasterAgent(Agent):
 
     def _need_shell(self) -> Shell:
         if self._shell is None:
-            why = str(self.failure) if self.failure else f"so far: {self.state}"
-            raise RdvUnreachable(f"not connected to the RDV server {self.settings.server} ({why})")
+            if self.failure is None:
+                raise RdvUnreachable(f"not connected to the RDV server yet, so far: {self.state}")
+            raise named(type(self.failure).__name__, f"not connected to the RDV server: {self.failure}")
         return self._shell
 
     # what a person asks for
@@ -142,7 +158,7 @@ class MasterAgent(Agent):
         session = self._session = MasterSession(wish, shell, self.network, self._port, self._step)
         self._ended = None
         opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        holding = asyncio.create_task(self._hold(session, opened))
+        holding = self._holding = asyncio.create_task(self._hold(session, opened))
         await asyncio.wait({holding, opened}, return_when=asyncio.FIRST_COMPLETED)
         if not opened.done():
             await holding

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import logging
 import os
 import sys
 from contextlib import suppress
@@ -16,12 +17,23 @@ from tundev.contract import CONNECT, CONNECT_SECONDS, DISCONNECT, LIST_ONSITES, 
 from tundev.masterdev import MasterAgent
 from tundev.states import State
 from vtunlib import bus as buses
-from vtunlib.errors import NoSession, NotRunning, SessionFailed, Timeout, UsageError
+from vtunlib.errors import (
+    AuthenticationRefused,
+    HostKeyMismatch,
+    MissingProgram,
+    NoSession,
+    NotRunning,
+    SessionFailed,
+    Timeout,
+    UsageError,
+)
 from vtunlib.table import table
 from vtunlib.tunnel import Role, TunnelMode
 
 ONLINE_SECONDS = 45.0
 """How long a command waits for an agent of its own to be online."""
+_LASTING = (AuthenticationRefused, HostKeyMismatch, MissingProgram)
+"""What does not become better by trying again, while a person waits."""
 
 _EXAMPLES = """\
   masterdev list
@@ -101,11 +113,18 @@ async def _serve_named(
 
 
 async def _serve_alone(agent: AgentClient, arguments: argparse.Namespace, wanted: settings.Settings) -> int:
-    online = asyncio.Event()
+    online, settled = asyncio.Event(), asyncio.Event()
     own = MasterAgent(wanted)
-    own.observe(lambda status: online.set() if status[Key.STATE] == State.SSH_CONNECTION_OK else None)
+
+    def noticed(status: dict[str, Any]) -> None:
+        if status[Key.STATE] == State.SSH_CONNECTION_OK:
+            online.set()
+        if online.is_set() or isinstance(own.failure, _LASTING):
+            settled.set()
+
+    own.observe(noticed)
     running = asyncio.create_task(own.run())
-    waiting = asyncio.create_task(online.wait())
+    waiting = asyncio.create_task(settled.wait())
     try:
         await asyncio.wait({running, waiting}, timeout=ONLINE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         if running.done():
@@ -179,6 +198,7 @@ async def _connect(agent: AgentClient, arguments: argparse.Namespace) -> int:
 
     await agent.on(STEP, lambda text: print(f"- {text}", flush=True))
     await agent.on(STATUS_CHANGED, changed)
+    await agent.on_end(lambda: changed({Key.ENDED: "the agent ended"}))
     asking = asyncio.create_task(
         agent.call(
             CONNECT,
@@ -199,6 +219,7 @@ async def _connect(agent: AgentClient, arguments: argparse.Namespace) -> int:
         return 130
     status = await asking
     up = True
+    changed(await agent.status())  # for it may be over already
     print(f"connected to {arguments.onsite} in {arguments.mode}")
     print(f"  LAN address of the onsite  {status[Key.LAN]}")
     print(f"  DNS servers there          {' '.join(status.get(Key.DNS, [])) or '-'}")
@@ -230,6 +251,8 @@ def main() -> int:
         return UsageError.exit_code
     if arguments.agent or arguments.debug:
         client.set_up_logging(arguments.debug)
+    else:  # what an agent of its own warns of is told once, as the command's error
+        logging.getLogger().addHandler(logging.NullHandler())
     return client.command("masterdev", lambda: _work(arguments))
 
 

@@ -23,7 +23,7 @@ from tundev.lan import Uplink
 from tundev.shell_client import Command, Shell
 from vtunlib import bus as buses
 from vtunlib.errors import ModeNotPossible, NoSession, RdvError, SessionFailed, Timeout
-from vtunlib.network import Address, Item, Port, Sysctl, watch_carriers
+from vtunlib.network import Address, Item, Port, watch_carriers
 from vtunlib.tunnel import Role, TunnelMode, VtunParameters
 from vtunlib.words import Wait, Word
 
@@ -54,7 +54,7 @@ def session_items(session: Session, uplink: Uplink) -> list[Item]:
         firewall.onsite_routed(uplink.link, session.parameters.network),
         *tunnel,
         Address(paths.LEG, session.parameters.device_interface),
-        Sysctl("net/ipv4/ip_forward", "1"),
+        *leg.forwarding(uplink.link),
     ]
 
 
@@ -142,7 +142,7 @@ class OnsiteAgent(Agent):
         try:
             async with (
                 asyncio.timeout_at(deadline) as limit,
-                aclosing(watch_carriers(None, {paths.LEG})) as carriers,  # type: ignore[type-var]
+                aclosing(watch_carriers(None, {paths.LEG})) as carriers,
             ):
                 await starting
                 async for _, up in carriers:

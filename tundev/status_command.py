@@ -10,7 +10,7 @@ from tundev import client, settings
 from tundev.client import AgentClient
 from tundev.masterdev_command import status_text
 from vtunlib import bus as buses
-from vtunlib.errors import NotFound, NotRunning
+from vtunlib.errors import ConfigError, NotFound, NotRunning, RdvError
 from vtunlib.tunnel import Role
 
 _EXAMPLES = """\
@@ -22,16 +22,20 @@ _EXAMPLES = """\
 
 async def _work(as_json: bool) -> int:
     bus = await buses.connect()
+    reason: RdvError | None = None
     try:
         for role in Role:
             try:
                 status = await AgentClient(bus, role).status()
-            except NotRunning:
+            except (ConfigError, NotRunning) as error:
+                reason = error
                 continue
             print(json.dumps(status, indent=2) if as_json else status_text(status))
             return 0
     finally:
         bus.disconnect()
+    if isinstance(reason, ConfigError):
+        raise reason
     raise NotRunning("no agent runs on this device", "'systemctl status onsitedev masterdev' says why")
 
 

@@ -9,12 +9,15 @@ reached even where it has the very address of this device's uplink.
 from __future__ import annotations
 
 import ipaddress
+import socket
 from collections.abc import Hashable
 from dataclasses import dataclass
+from pathlib import Path
 
 from tundev import firewall, leg, paths
 from vtunlib import units
-from vtunlib.network import Address, Bridge, Item, LinkUp, Port, Route, Rule, Sysctl
+from vtunlib.errors import NotFound
+from vtunlib.network import Address, Bridge, Item, LinkUp, Port, Route, Rule, Sysctl, forget
 from vtunlib.network.kernel import Kernel, refused
 from vtunlib.tunnel import TunnelMode, VtunParameters
 
@@ -65,6 +68,39 @@ def _local_rules(kernel: Kernel) -> set[int]:
     return found
 
 
+def replug(kernel: Kernel, interface: str) -> None:
+    """Take the carrier from the laptop for a moment, as if its cable had been plugged in elsewhere.
+
+    It is on another network now, and a laptop asks for an address at once when the carrier comes back;
+    with the carrier there it would keep the old one for half of its lease.
+    """
+    link = kernel.link(interface)
+    if link is not None:
+        kernel.set_link(link.index, state="down")
+        kernel.set_link(link.index, state="up")
+
+
+def bridged_port(kernel: Kernel) -> str | None:
+    """The technician's port of an L2 session that is there still."""
+    bridge = kernel.link(paths.MASTER_BRIDGE)
+    for message in kernel.ipr.get_links() if bridge else []:
+        name: str = message.get_attr("IFLA_IFNAME")
+        if bridge and message.get_attr("IFLA_MASTER") == bridge.index and name != paths.LEG:
+            return name
+    return None
+
+
+def _ports(kernel: Kernel) -> set[TechnicianPort]:
+    """The ports that the rules stand for now; a port without its first rule is not seen."""
+    found = set()
+    for rule in kernel.ipr.get_rules(family=socket.AF_INET, priority=OWN_SUBNET_PRIORITY):
+        interface, network = rule.get_attr("FRA_IIFNAME"), rule.get_attr("FRA_DST")
+        if rule.get_attr("FRA_PRIORITY") == OWN_SUBNET_PRIORITY and interface and network:
+            subnet = ipaddress.IPv4Network((network, rule["dst_len"]))
+            found.add(TechnicianPort(interface, subnet))
+    return found
+
+
 @dataclass(frozen=True)
 class TechnicianPort:
     """The interface and the small network on it, whose first address is this device's."""
@@ -77,10 +113,18 @@ class TechnicianPort:
         """This device's address on it."""
         return ipaddress.IPv4Interface((self.subnet[1], self.subnet.prefixlen))
 
+    def check(self) -> None:
+        """Raises NotFound where there is no such interface."""
+        if not Path("/sys/class/net", self.interface).exists():
+            raise NotFound(
+                f"the technician's port {self.interface} is not there",
+                f"plug the adapter in, or correct interface in [master] of {paths.CONFIG}",
+            )
+
     def _always(self) -> list[Item]:
         """With and without a session, in every mode: it leads nowhere but into the tunnel."""
         return [
-            Sysctl(f"net/ipv6/conf/{self.interface}/disable_ipv6", "1"),
+            Sysctl(f"net/ipv6/conf/{self.interface}/disable_ipv6", "1", otherwise="0"),
             Route(_EVERYWHERE, table=paths.ROUTING_TABLE, type="unreachable", metric=LAST_RESORT),
             Rule(OWN_SUBNET_PRIORITY, iif=self.interface, to=self.subnet, table=LOCAL_TABLE),
             Rule(PORT_PRIORITY, iif=self.interface, table=paths.ROUTING_TABLE),
@@ -114,19 +158,35 @@ class TechnicianPort:
             *self._always(),
             Address(self.interface, self.address),
             *tunnel,
-            # Answers may come from a host with an address of our own uplink.
-            Sysctl("net/ipv4/conf/all/rp_filter", "0"),
-            Sysctl(f"net/ipv4/conf/{paths.LEG}/rp_filter", "0"),
+            # Answers come from addresses that the routes have elsewhere (2, loose, also wins over a
+            # strict `all`), even from a host with the very address of our own uplink.
+            Sysctl(f"net/ipv4/conf/{paths.LEG}/rp_filter", "2"),
             Sysctl(f"net/ipv4/conf/{paths.LEG}/accept_local", "1"),
             Address(paths.LEG, parameters.device_interface),
             Route(_EVERYWHERE, link=paths.LEG, table=paths.ROUTING_TABLE, metric=1),
-            Sysctl("net/ipv4/ip_forward", "1"),
+            *leg.forwarding(self.interface),
         ]
+
+    def forget_others(self) -> None:
+        """Take away what was set for the ports that the configuration named before. Raises RdvError."""
+        with Kernel() as kernel:
+            others = _ports(kernel) - {self}
+        for other in others:
+            kept = {item.key for item in self.idle()}
+            forget([item for item in other.idle() if item.key not in kept])
+
+    def replug(self) -> None:
+        """As the function. Raises RdvError."""
+        with Kernel() as kernel:
+            replug(kernel, self.interface)
 
     # Addresses for the laptop
 
     def serve_addresses(self) -> None:
-        """Start (or start again) the DHCP service on it. Raises RdvError."""
+        """Start (or start again) the DHCP service on it, and on it alone. Raises RdvError."""
+        for unit in units.units_named(paths.DHCP_SERVICES):
+            if unit != paths.dhcp_service(self.interface):
+                units.stop(unit)
         paths.dnsmasq_conf(self.interface).write_text(self.dhcp_config(), encoding="ascii")
         units.restart(paths.dhcp_service(self.interface))
 

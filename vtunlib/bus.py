@@ -10,6 +10,7 @@ import asyncio
 import functools
 import inspect
 import logging
+import os
 from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from typing import Any
@@ -45,7 +46,7 @@ async def connect(*, negotiate_unix_fd: bool = False) -> MessageBus:
             await bus.connect()
     except (OSError, EOFError, AuthError, TimeoutError) as error:
         raise RdvError(f"cannot connect to the system bus: {error}", "is dbus.service running?") from None
-    bus.add_message_handler(_note_sender)
+    bus.add_message_handler(_receive)
     return bus
 
 
@@ -57,10 +58,19 @@ async def own(bus: MessageBus, name: str) -> None:
         raise AlreadyExists(f"another process owns {name} on the system bus")
 
 
-def _note_sender(message: Message) -> None:
-    # The task that serves the call starts in a copy of this context.
-    if message.message_type is MessageType.METHOD_CALL and message.sender:
-        _sender.set(message.sender)
+def _receive(message: Message) -> None:
+    if message.message_type is MessageType.METHOD_CALL:
+        # The task that serves the call starts in a copy of this context.
+        _sender.set(message.sender or "")
+    elif message.message_type is MessageType.SIGNAL:
+        # Any peer can send us one, with descriptors in it; no signal of ours has any.
+        _close(message)
+
+
+def _close(message: Message) -> None:
+    for fd in message.unix_fds:
+        os.close(fd)
+    message.unix_fds = []
 
 
 def sender() -> str:
@@ -133,7 +143,7 @@ async def call(
     """Call a method and return what it returns: None, the one value, or a list of several.
 
     Arguments in the form of `signature`; a descriptor (`h`) is its index in
-    unix_fds. deadline: seconds. Raises the RdvError that the other side raised,
+    unix_fds; one in the answer is closed. deadline: seconds. Raises the RdvError that the other side raised,
     NotRunning without an owner of the name, NotAllowed where the bus's policy
     refuses, Timeout.
     """
@@ -157,6 +167,7 @@ async def call(
         raise NotRunning(f"the connection to the bus broke: {error}") from None
     if reply is None:
         raise NotRunning("the connection to the bus broke")
+    _close(reply)
     if reply.message_type is MessageType.ERROR:
         raise _error(reply, destination)
     if len(reply.body) > 1:

@@ -1,11 +1,14 @@
 """Starting and stopping units of systemd through pystemd, waiting for each job's end.
 
 Synchronous, to be called by asyncio.to_thread. Each call has a bus connection
-of its own, so calls from several threads do not meet.
+of its own, so calls from several threads do not meet. pystemd keeps the
+interpreter's lock while systemd takes a request (a millisecond); waiting for
+the job that it began does not.
 """
 
 from __future__ import annotations
 
+import select
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -163,15 +166,21 @@ def _job(bus: Any, unit: str, deadline: float, begin: Callable[[], Any]) -> None
     bus.match_signal(_SYSTEMD, _PATH, _MANAGER, b"JobRemoved", removed, None)
     _call(bus, b"Subscribe", b"")
     job = begin()
+    _process(bus)  # what came before the answer is read already, and wakes no select
     while job not in results:
         left = ends - time.monotonic()
         if left <= 0:
             raise Timeout(f"{unit} is not ready after {deadline:g} s")
-        bus.wait(int(left * 1_000_000) + 1)
-        while job not in results and not bus.process().is_empty():
-            pass
+        # bus.wait() would keep the interpreter's lock, and with it every other thread, until then.
+        select.select([bus.get_fd()], [], [], left)
+        _process(bus)
     if results[job] != "done":
         raise RdvError(f"{unit}: {results[job]}", f"see journalctl -u {unit}")
+
+
+def _process(bus: Any) -> None:
+    while not bus.process().is_empty():
+        pass
 
 
 def _call(bus: Any, method: bytes, signature: bytes, *values: Any, more: Sequence[Any] = ()) -> Any:

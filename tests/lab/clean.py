@@ -39,18 +39,29 @@ def remove_host(host: Host) -> None:
     shutil.rmtree(host.path, ignore_errors=True)
 
 
+def leftovers(place: Place) -> bool:
+    """Whether there is anything of the lab."""
+    return bool(namespaces(place.lab) or mounts_below(place.path) or place.path.exists())
+
+
 def clean_all() -> tuple[list[str], list[str]]:
-    """Clean every lab that no process holds; the names of those cleaned and of those in use.
+    """Clean every lab that no process holds; the names of those that left something and of those in use.
 
     Single machines are left alone: they are meant to outlive the command that booted them.
     """
     labs = {path.stem for path in RUN.glob("*.lock")} - {ADHOC} if RUN.is_dir() else set()
     done, busy = [], []
     for lab in sorted(labs):
+        place = Place(lab)
         try:
-            with Place(lab) as place:
-                clean(place)
-                done.append(lab)
+            place.lock()
         except LabError:
             busy.append(lab)
+            continue
+        try:
+            if leftovers(place):
+                clean(place)
+                done.append(lab)
+        finally:
+            place.unlock()
     return done, busy

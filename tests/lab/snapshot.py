@@ -14,7 +14,7 @@ from typing import Any
 from tests.lab.host import Host
 
 _UNITS = ["rdv*", "tundev*", "onsitedev*", "masterdev*"]
-_PROGRAMS = {"vtund", "ssh", "sshd", "nc", "dnsmasq"}
+_PROGRAMS = {"vtund", "ssh", "sshd", "nc", "nc.openbsd", "dnsmasq"}
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def snapshot(host: Host) -> Snapshot:
         routes=_lines(host, ["ip", "-4", "route", "show", "table", "all"]),
         rules=_lines(host, ["ip", "-4", "rule"]),
         nftables=_lines(host, ["nft", "-s", "list", "ruleset"], ordered=True),
-        sysctls=_lines(host, ["sysctl", "net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"]),
+        sysctls=_lines(host, ["sysctl", "--all", "--pattern", r"\.(ip_forward|forwarding)$"]),
         namespaces=_lines(host, ["ip", "netns", "list"]),
         units=_units(host),
         sockets=_sockets(host),
@@ -108,7 +108,8 @@ def _sockets(host: Host) -> tuple[str, ...]:
     unix = _lines(host, ["ss", "-H", "-l", "-n", "-x"])
     listed = [" ".join((line.split()[0], line.split()[4])) for line in tcp]
     listed += [path for line in unix if (path := line.split()[4]).startswith(("/run/rdv", "/run/tundev"))]
-    return tuple(sorted(listed))
+    # ssh binds its control socket under a random name first, and the kernel keeps that one.
+    return tuple(sorted(re.sub(r"/control\.\w+$", "/control", path) for path in listed))
 
 
 def _programs(host: Host) -> tuple[str, ...]:

@@ -57,8 +57,14 @@ def sshd(lab: Lab, who: str) -> set[int]:
 
 def connections(lab: Lab) -> dict[str, set[int]]:
     """By account of each device in the lab."""
-    owners = [*lab.plan.sites, *lab.plan.desks]
-    return {owner.account: sshd(lab, owner.account) for owner in owners}
+    accounts = [site.account for site in lab.plan.sites] + [desk.account for desk in lab.plan.desks]
+    return {who: sshd(lab, who) for who in accounts}
+
+
+def forwarding(lab: Lab) -> dict[str, str]:
+    """Every interface's own switch on both devices, which the snapshots leave out."""
+    argv = ["sysctl", "--all", "--pattern", r"^net\.ipv4\.conf\..*\.forwarding$"]
+    return {machine.name: machine.run(argv).out for machine in (lab.onsite, lab.master)}
 
 
 def in_session(machine: Machine) -> bool | None:
@@ -67,7 +73,7 @@ def in_session(machine: Machine) -> bool | None:
     return bool(json.loads(told.out).get("session")) if told.code == 0 else None
 
 
-def starts(lab: Lab, mode: str) -> None:
+def carries(lab: Lab, mode: str) -> None:
     """The session is up at both ends, and the laptop reaches the customer."""
     assert [row["state"] for row in listed(lab)] == ["up"]
     lab.laptop.dhcp()
@@ -101,7 +107,7 @@ def works_again(lab: Lab, mode: str, former: dict[str, set[int]], redialled: Ite
         who: former[who] for who in former if who not in new
     }
     with session(lab.master, account(lab, 0), mode):
-        starts(lab, mode)
+        carries(lab, mode)
 
 
 @MODES
@@ -109,7 +115,7 @@ def works_again(lab: Lab, mode: str, former: dict[str, set[int]], redialled: Ite
 def test_vtund_of_a_device(lab: Lab, role: str, mode: str) -> None:
     former = connections(lab)
     with session(lab.master, account(lab, 0), mode):
-        starts(lab, mode)
+        carries(lab, mode)
         kill(device(lab, role), main_pid(device(lab, role), "tundev-vtund.service"))
         is_over(lab)
     works_again(lab, mode, former)
@@ -120,7 +126,7 @@ def test_vtund_of_a_device(lab: Lab, role: str, mode: str) -> None:
 def test_vtund_of_the_rdv(lab: Lab, role: str, mode: str) -> None:
     former = connections(lab)
     with session(lab.master, account(lab, 0), mode):
-        starts(lab, mode)
+        carries(lab, mode)
         kill(lab.rdv, main_pid(lab.rdv, f"rdv-leg-{listed(lab)[0]['id']}-{role}.service"))
         is_over(lab)
     works_again(lab, mode, former)
@@ -131,7 +137,7 @@ def test_ssh_of_a_leg(lab: Lab, role: str) -> None:
     """The channel in the device's connection, not the connection."""
     former = connections(lab)
     with session(lab.master, account(lab, 0), "L3"):
-        starts(lab, "L3")
+        carries(lab, "L3")
         kill(device(lab, role), main_pid(device(lab, role), "tundev-leg@*.service"))
         is_over(lab)
     works_again(lab, "L3", former)
@@ -142,7 +148,7 @@ def test_the_manager(lab: Lab, mode: str) -> None:
     """The session is kept, not a packet is lost, and the new manager can end it."""
     former, unit = connections(lab), "vtun-manager.service"
     with session(lab.master, account(lab, 0), mode):
-        starts(lab, mode)
+        carries(lab, mode)
         row, pid = listed(lab)[0], main_pid(lab.rdv, unit)
         with lab.laptop.start(["ping", "-n", "-i", "0.2", str(CAMERA)]) as ping:
             ping.wait_line("bytes from", deadline=5)
@@ -170,7 +176,7 @@ def test_the_shell_service(lab: Lab) -> None:
     """All devices lose their connections, and dial again."""
     former = connections(lab)
     with session(lab.master, account(lab, 0), "L3"):
-        starts(lab, "L3")
+        carries(lab, "L3")
         kill(lab.rdv, main_pid(lab.rdv, "tundev-shell.service"))
         is_over(lab)
     works_again(lab, "L3", former, redialled=former)
@@ -180,7 +186,7 @@ def test_the_shell_service(lab: Lab) -> None:
 def test_sshd_of_a_connection(lab: Lab, role: str) -> None:
     former, who = connections(lab), own_account(lab, role)
     with session(lab.master, account(lab, 0), "L3"):
-        starts(lab, "L3")
+        carries(lab, "L3")
         (pid,) = former[who]
         kill(lab.rdv, pid)
         is_over(lab)
@@ -191,12 +197,16 @@ def test_sshd_of_a_connection(lab: Lab, role: str) -> None:
 @ROLES
 def test_an_agent(lab: Lab, role: str, mode: str) -> None:
     """Whichever dies, the laptop reaches neither the customer nor the support desk without a session."""
-    former, desk = connections(lab), lab.plan.desks[0]
+    former, desk, switches = connections(lab), lab.plan.desks[0], forwarding(lab)
     with session(lab.master, account(lab, 0), mode):
-        starts(lab, mode)
+        carries(lab, mode)
         kill(device(lab, role), main_pid(device(lab, role), f"{role}dev.service"))
         assert lab.laptop.ping(str(desk.bystander_address), wait=1).code != 0
         is_over(lab)
         for target in (CAMERA, desk.bystander_address):
             assert lab.laptop.ping(str(target), wait=1).code != 0, target
     works_again(lab, mode, former, redialled=[own_account(lab, role)])
+    # Until here a killed agent's is still on: the end of the next L3 session takes it back (tundev.leg).
+    wait_until(
+        lambda: forwarding(lab) == switches, what="each interface's forwarding as before", deadline=OVER
+    )

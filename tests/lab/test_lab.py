@@ -11,7 +11,6 @@ import pytest
 
 from tests.lab.base import REPOSITORY
 from tests.lab.clean import clean, namespaces
-from tests.lab.host import wait_until
 from tests.lab.lab import Lab
 from tests.lab.place import RUN, Place, mounts_below
 from tests.lab.process import LabError

@@ -8,6 +8,7 @@ import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -21,6 +22,11 @@ def ip(*words: str, namespace: str | None = None) -> str:
     """What `ip` prints; words of one argument each."""
     inside = ["-n", namespace] if namespace else []
     return subprocess.run(["ip", *inside, *words], check=True, capture_output=True, text=True).stdout
+
+
+def open_descriptors() -> int:
+    """How many descriptors this process has open."""
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 @pytest.fixture

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import cast
 
 import pytest
 
 from tests.netns.attach import attach
-from tests.netns.conftest import ip
+from tests.netns.conftest import ip, open_descriptors
 from vtunlib.errors import NotFound, RdvError
 from vtunlib.namespace import inside
 from vtunlib.network import Network, Tun, carrier, watch_carriers
@@ -23,8 +21,8 @@ LEGS = [Tun("onsite", TunnelMode.L3), Tun("master", TunnelMode.L2)]
 SECONDS = 10
 
 
-def watching(namespace: str, *links: str) -> aclosing[AsyncIterator[tuple[str, bool]]]:
-    return aclosing(cast("AsyncIterator[tuple[str, bool]]", watch_carriers(namespace, links)))  # type: ignore[type-var]
+def watching(namespace: str, *links: str) -> aclosing[AsyncGenerator[tuple[str, bool], None]]:
+    return aclosing(watch_carriers(namespace, links))
 
 
 def test_the_state_comes_first_then_each_change(namespace: str) -> None:
@@ -111,7 +109,7 @@ def test_a_cancelled_watch_leaves_nothing_open(namespace: str) -> None:
                 pass
 
     async def main() -> None:
-        before = len(os.listdir("/proc/self/fd"))
+        before = open_descriptors()
         for _ in range(5):
             task = asyncio.create_task(follow())
             await asyncio.sleep(0)
@@ -120,7 +118,7 @@ def test_a_cancelled_watch_leaves_nothing_open(namespace: str) -> None:
                 await task
         async with watching(namespace, "onsite") as changes:
             await anext(changes)
-        assert len(os.listdir("/proc/self/fd")) == before
+        assert open_descriptors() == before
 
     asyncio.run(main())
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import threading
 
 import pytest
 
-from tests.netns.conftest import ip
+from tests.netns.conftest import ip, open_descriptors
 from vtunlib import namespace as namespaces
 from vtunlib.errors import NotFound, RdvError
 from vtunlib.namespace import inside
@@ -72,8 +71,8 @@ def test_a_name_that_is_none_is_refused(name: str) -> None:
 
 def test_nothing_is_left_open(namespace: str) -> None:
     inside(namespace, link_names)
-    descriptors, threads = len(os.listdir("/proc/self/fd")), threading.active_count()
+    descriptors, threads = open_descriptors(), threading.active_count()
     for _ in range(20):
         inside(namespace, link_names)
-    assert len(os.listdir("/proc/self/fd")) == descriptors
+    assert open_descriptors() == descriptors
     assert threading.active_count() == threads

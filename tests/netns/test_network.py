@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.netns.attach import attach
-from tests.netns.conftest import MakeNamespace, ip
+from tests.netns.conftest import MakeNamespace, ip, open_descriptors
 from vtunlib.errors import NotFound, RdvError
 from vtunlib.namespace import inside
 from vtunlib.network import (
@@ -286,7 +286,7 @@ def test_a_parameter_gets_its_former_value_back(namespace: str) -> None:
 
 
 def test_a_parameter_that_is_not_there_is_told(namespace: str) -> None:
-    with pytest.raises(RdvError, match="cannot read net.ipv4.nonsense"):
+    with pytest.raises(RdvError, match=r"cannot read net\.ipv4\.nonsense"):
         Network(namespace).set([Sysctl("net.ipv4.nonsense", "1")])
 
 
@@ -382,8 +382,8 @@ def test_a_process_that_holds_the_device_is_not_disturbed_by_a_repetition(namesp
 def test_nothing_is_left_open(namespace: str) -> None:
     network = Network(namespace)
     network.set(ALL)
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_descriptors()
     for _ in range(5):
         network.set(ALL)
         network.clear()
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert open_descriptors() == before

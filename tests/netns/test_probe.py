@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import subprocess
 import time
 from collections.abc import Awaitable, Callable
 from ipaddress import IPv4Address
+from pathlib import Path
 from typing import TypeVar
 
 import pytest
 
-from tests.netns.conftest import MakeNamespace, ip
+from tests.netns.conftest import MakeNamespace, ip, open_descriptors
 from vtunlib.errors import NotFound, RdvError
 from vtunlib.probe import arp_probe, ping
 
@@ -125,7 +125,7 @@ def test_without_the_right_it_is_told() -> None:
         "asyncio.run(ping(IPv4Address('127.0.0.1')))"
     )
     argv = ["setpriv", "--reuid=65534", "--clear-groups", "--bounding-set=-all", "--inh-caps=-all"]
-    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    root = Path(__file__).resolve().parents[2]
     argv += ["env", f"PYTHONPATH={root}", "PYTHONDONTWRITEBYTECODE=1", "/usr/bin/python3", "-c", script]
     told = subprocess.run(argv, capture_output=True, text=True, check=False, cwd="/").stderr
     assert "RdvError: an ICMP echo needs CAP_NET_RAW" in told
@@ -133,8 +133,8 @@ def test_without_the_right_it_is_told() -> None:
 
 def test_nothing_is_left_open(addressed: str) -> None:
     timed(lambda: ping(THERE, namespace=addressed))
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_descriptors()
     for address in (THERE, NOBODY):
         timed(lambda address=address: ping(address, namespace=addressed, deadline=0.1))  # type: ignore[misc]
         timed(lambda address=address: arp_probe(address, "wire", namespace=addressed, deadline=0.1))  # type: ignore[misc]
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert open_descriptors() == before

@@ -12,7 +12,6 @@ from contextlib import ExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 from pathlib import Path
-from typing import cast
 
 import pytest
 
@@ -97,7 +96,9 @@ class Leg:
         stack: ExitStack, argv: list[str], stdin: socket.socket | None = None, pass_fds: tuple[int, ...] = ()
     ) -> subprocess.Popen[bytes]:
         null = subprocess.DEVNULL
-        process = subprocess.Popen(argv, stdin=stdin or null, stdout=null, stderr=null, pass_fds=pass_fds)
+        process = subprocess.Popen(
+            argv, stdin=stdin.fileno() if stdin else null, stdout=null, stderr=null, pass_fds=pass_fds
+        )
         stack.callback(process.wait)
         stack.callback(process.kill)
         return process
@@ -107,12 +108,9 @@ class Leg:
 async def ends(rdv: str, device: str) -> AsyncIterator[Ends]:
     """Watches both ends' carriers, nothing attached yet."""
     async with asyncio.timeout(SECONDS):
-        with_names = ((rdv, "onsite"), (device, "tundev-leg"))
-        watches = [
-            aclosing(cast("AsyncIterator[tuple[str, bool]]", watch_carriers(ns, {link})))
-            for ns, link in with_names
-        ]  # type: ignore[type-var]
-        async with watches[0] as one, watches[1] as other:
+        rdv_end = aclosing(watch_carriers(rdv, {"onsite"}))
+        device_end = aclosing(watch_carriers(device, {"tundev-leg"}))
+        async with rdv_end as one, device_end as other:
             yield Ends(one, other)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncGenerator, Collection
 
 from vtunlib.namespace import inside
 from vtunlib.network.item import check_link_name
@@ -34,7 +34,9 @@ def _carrier(kernel: Kernel, name: str) -> bool:
     return link is not None and link.carrier
 
 
-async def watch_carriers(namespace: str | None, links: Collection[str]) -> AsyncIterator[tuple[str, bool]]:
+async def watch_carriers(
+    namespace: str | None, links: Collection[str]
+) -> AsyncGenerator[tuple[str, bool], None]:
     """Yield (link, whether it has a carrier): first as it is for each link, then each change.
 
     A link that is not there has none; it may come later. Two changes that follow

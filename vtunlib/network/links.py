@@ -7,6 +7,7 @@ import os
 import struct
 from collections.abc import Hashable
 from dataclasses import dataclass
+from typing import Any
 
 from vtunlib.network.item import Item, check_link_name
 from vtunlib.network.kernel import Kernel, Link, Refused, refused
@@ -105,7 +106,7 @@ class Bridge(Item):
             with refused(f"bridge {self.name}"):
                 kernel.ipr.link("add", ifname=self.name, kind="bridge", **self._wanted(), **self._address())
             link = kernel.need_link(self.name)
-        changes = {
+        changes: dict[str, Any] = {
             name: value
             for name, value in self._wanted().items()
             if link.data.get(f"IFLA_{name.upper()}") != value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from ipaddress import IPv4Interface, IPv4Network
 
 import pytest
@@ -15,7 +16,7 @@ DEFAULT = IPv4Network("0.0.0.0/0")
 
 @pytest.mark.parametrize("name", ["", "a/b", "a b", "x" * 16, "tun%d", "..", ".", "-a", "a\n", "a;b", '"'])
 def test_a_name_that_is_none_is_refused_everywhere(name: str) -> None:
-    for make in (
+    makes: list[Callable[[], Item]] = [
         lambda: Tun(name, TunnelMode.L3),
         lambda: Bridge(name),
         lambda: Port(name, "join"),
@@ -24,7 +25,8 @@ def test_a_name_that_is_none_is_refused_everywhere(name: str) -> None:
         lambda: Address(name, IPv4Interface("10.0.0.1/30")),
         lambda: Route(DEFAULT, link=name),
         lambda: Rule(100, iif=name),
-    ):
+    ]
+    for make in makes:
         with pytest.raises(RdvError):
             make()
 

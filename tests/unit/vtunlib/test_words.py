@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,10 +24,8 @@ def test_what_is_composed_is_parsed_back(word: Word, arguments: list[str]) -> No
 
 @given(st.text(max_size=300))
 def test_any_line_is_words_or_a_usage_error(line: str) -> None:
-    try:
+    with suppress(UsageError):
         assert all(isinstance(word, str) for word in parse(line))
-    except UsageError:
-        pass
 
 
 @pytest.mark.parametrize("text", ["a\nb", "a\rb", "\x1b[2J", "a\x00", "\x7f", "\u202e", "\udc80"])

@@ -1,0 +1,347 @@
+"""The manager's contract, all but the sessions themselves: those need systemd and have the lab."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import os
+import socket
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dbus_fast import Message
+from dbus_fast.aio.message_bus import MessageBus
+
+from rdv import contract
+from rdv.acl import AccessList
+from rdv.bus_service import BusService
+from rdv.contract import Fact, Method
+from rdv.devices import Device
+from vtunlib import bus as buses
+from vtunlib.errors import (
+    ModeNotPossible,
+    NoSession,
+    NotAllowed,
+    NotFound,
+    NotOnline,
+    UsageError,
+)
+from vtunlib.tunnel import Role
+
+pytestmark = pytest.mark.usefixtures("system_bus")
+
+DEVICES = {
+    "o1": Device("o1", Role.ONSITE, "Büro"),
+    "o2": Device("o2", Role.ONSITE),
+    "m1": Device("m1", Role.MASTER),
+    "m2": Device("m2", Role.MASTER),
+}
+
+
+class Client:
+    """One connection to the bus, as the shell service has it."""
+
+    def __init__(self, bus: MessageBus) -> None:
+        self.bus = bus
+        self.heard: asyncio.Queue[tuple[str, list[Any]]] = asyncio.Queue()
+        self.sockets: list[socket.socket] = []
+        bus.add_message_handler(self._hear)
+
+    def _hear(self, message: Message) -> None:
+        if message.path == contract.PATH and message.member in ("Changed", "Ended"):
+            self.heard.put_nowait((message.member, message.body))
+
+    async def ask(self, method: Method, *arguments: Any, fds: list[int] | None = None) -> Any:
+        return await buses.call(
+            self.bus,
+            contract.BUS_NAME,
+            contract.PATH,
+            method.interface,
+            method.member,
+            method.takes,
+            *arguments,
+            unix_fds=fds,
+        )
+
+    async def attach(self, account: str, facts: dict[str, str] | None = None) -> str:
+        """The handle of a new connection of that device."""
+        ours, theirs = socket.socketpair()
+        self.sockets.append(ours)
+        ours.send(account.encode())
+        with theirs:
+            handle, told, role, _ = await self.ask(contract.ATTACH, 0, facts or {}, fds=[theirs.fileno()])
+        assert (told, role) == (account, DEVICES[account].role)
+        return str(handle)
+
+    async def signal(self, member: str) -> list[Any]:
+        """The next signal of that name."""
+        while True:
+            name, body = await self.heard.get()
+            if name == member:
+                return body
+
+
+def identify(connection: socket.socket) -> tuple[Device, int]:
+    """Stands for SO_PEERCRED and the account database: the socket's first bytes name the device."""
+    name = connection.recv(16, socket.MSG_PEEK | socket.MSG_DONTWAIT).decode()
+    if name not in DEVICES:
+        raise NotAllowed(f"{name} is no device")
+    return DEVICES[name], os.getuid()
+
+
+Body = Callable[[BusService, Client], Awaitable[None]]
+
+
+def with_manager(acl: Path, body: Body) -> None:
+    """Run `body` with a manager on the bus, and a client."""
+
+    async def main() -> None:
+        server, bus = await buses.connect(negotiate_unix_fd=True), await buses.connect(negotiate_unix_fd=True)
+        service = BusService(server, identify, AccessList(acl))
+        await buses.own(server, contract.BUS_NAME)
+        client = Client(bus)
+        await _listen(bus)
+        async with asyncio.timeout(20):
+            await body(service, client)
+        for one in (bus, server):
+            one.disconnect()
+        for sock in client.sockets:
+            sock.close()
+
+    asyncio.run(main())
+
+
+async def _listen(bus: MessageBus) -> None:
+    rule = f"type='signal',path='{contract.PATH}'"
+    await buses.call(
+        bus, "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus", "AddMatch", "s", rule
+    )
+
+
+ONLINE = {Fact.LAN: "192.168.1.2/24", Fact.DNS: "192.168.1.1", Fact.UPLINK: "lan", Fact.LOCATION: "Straße 3"}
+
+
+def descriptors() -> int:
+    """How many this process has open, the one for counting included."""
+    gc.collect()  # what earlier tests have dropped goes now, not while we count
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def told(facts: dict[Fact, str]) -> dict[str, str]:
+    return {str(fact): text for fact, text in facts.items()}
+
+
+def test_who_is_attached_is_read_from_the_socket_and_shown(tmp_path: Path) -> None:
+    async def body(_service: BusService, client: Client) -> None:
+        await client.attach("o1", told(ONLINE))
+        master = await client.attach("m1")
+        (row,) = [json.loads(row) for row in await client.ask(contract.LIST_ONSITES, master)]
+        assert (row["id"], row["label"], row["location"]) == ("o1", "Büro", "Straße 3")
+        assert (row["lan"], row["dns"], row["in_session"]) == ("192.168.1.2/24", ["192.168.1.1"], None)
+        online = [json.loads(row) for row in await client.ask(contract.LIST_ONLINE)]
+        assert [(row["id"], row["role"]) for row in online] == [("m1", "master"), ("o1", "onsite")]
+
+    with_manager(tmp_path / "acl.toml", body)
+
+
+def test_a_socket_of_somebody_else_and_none_at_all_are_refused(tmp_path: Path) -> None:
+    async def body(_service: BusService, client: Client) -> None:
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            ours.send(b"root")
+            with pytest.raises(NotAllowed, match="no device"):
+                await client.ask(contract.ATTACH, 0, {}, fds=[theirs.fileno()])
+            with pytest.raises(NotAllowed, match="no socket"):
+                await client.ask(contract.ATTACH, 3, {}, fds=[theirs.fileno()])
+
+    with_manager(tmp_path / "acl.toml", body)
+
+
+def test_no_call_and_no_signal_leaves_a_descriptor_behind(tmp_path: Path) -> None:
+    async def body(_service: BusService, client: Client) -> None:
+        await client.attach("o1")
+        before = descriptors()
+        read, write = os.pipe()
+        server = await buses.owner(client.bus, contract.BUS_NAME)
+        for member in ("Look", "Nothing"):
+            message = Message(
+                destination=contract.BUS_NAME,
+                path=contract.PATH,
+                interface=contract.SHELL_INTERFACE,
+                member=member,
+                signature="h",
+                body=[0],
+                unix_fds=[read],
+            )
+            await client.bus.call(message)
+        signal = Message.new_signal(contract.PATH, "org.rdv.Other", "Noise", "h", [0], unix_fds=[read])
+        signal.destination = server
+        await client.bus.send(signal)
+        for index in (0, 7):
+            with pytest.raises(NotAllowed, match="no socket"):
+                await client.ask(contract.ATTACH, index, {}, fds=[read])
+        os.close(read)
+        os.close(write)
+        assert descriptors() == before
+
+    with_manager(tmp_path / "acl.toml", body)
+
+
+def test_a_handle_is_worth_nothing_to_another_connection_and_ends_with_its_own(tmp_path: Path) -> None:
+    async def body(_service: BusService, client: Client) -> None:
+        other = Client(await buses.connect(negotiate_unix_fd=True))
+        handle = await other.attach("o1")
+        master = await client.attach("m1")
+        for method in (contract.LOOK, contract.GET_TUNNEL_MODE):
+            with pytest.raises(NotAllowed, match="not attached"):
+                await client.ask(method, handle)
+        with pytest.raises(NotAllowed):
+            await client.ask(contract.DETACH, handle)
+        while not client.heard.empty():
+            client.heard.get_nowait()
+        other.bus.disconnect()
+        # m1 is told that its list changed: the onsite went with the bus connection that attached it.
+        assert "m1" in (await client.signal("Changed"))[0]
+        assert await client.ask(contract.LIST_ONSITES, master) == []
+        for sock in other.sockets:
+            sock.close()
+
+    with_manager(tmp_path / "acl.toml", body)
+
+
+def test_nobody_ends_connections_by_a_signal_that_looks_like_the_bus_s(tmp_path: Path) -> None:
+    async def body(_service: BusService, client: Client) -> None:
+        handle = await client.attach("o1")
+        stranger = await buses.connect()
+        fake = Message.new_signal(
+            "/org/freedesktop/DBus",
+            "org.freedesktop.DBus",
+            "NameOwnerChanged",
+            "sss",
+            [client.bus.unique_name, client.bus.unique_name, ""],
+        )
+        fake.destination = await buses.owner(client.bus, contract.BUS_NAME)
+        await stranger.send(fake)
+        # Asked by the same connection, so answered after the signal was taken.
+        await buses.call(
+            stranger, contract.BUS_NAME, contract.PATH, "org.freedesktop.DBus.Introspectable", "Introspect"
+        )
+        stranger.disconnect()
+        assert (await client.ask(contract.LOOK, handle))[0] == ""
+
+    with_manager(tmp_path / "acl.toml", body)
+
+
+def test_a_newer_connection_takes_over_and_the_older_one_is_told(tmp_path: Path) -> None:
+    async def body(_service: BusService, client: Client) -> None:
+        old = await client.attach("o1")
+        new = await client.attach("o1")
+        handle, line = await client.signal("Ended")
+        assert handle == old
+        assert line == "*** NotAllowed: taken over by a newer connection of the same account"
+        with pytest.raises(NotAllowed):
+            await client.ask(contract.LOOK, old)
+        await client.ask(contract.DETACH, old)  # its end is told late, and ends nobody else
+        assert await client.ask(contract.LOOK, new)
+
+    with_manager(tmp_path / "acl.toml", body)
+
+
+def test_a_master_s_revision_changes_with_what_it_may_see(tmp_path: Path) -> None:
+    acl = tmp_path / "acl.toml"
+    acl.write_text('[[rule]]\nmaster = "m1"\nonsite = "o1"\n')
+
+    async def body(_service: BusService, client: Client) -> None:
+        first, second = await client.attach("m1"), await client.attach("m2")
+
+        async def revisions() -> tuple[int, int]:
+            return (await client.ask(contract.LOOK, first))[1], (await client.ask(contract.LOOK, second))[1]
+
+        seen = [await revisions()]
+        onsite = await client.attach("o1")
+        seen.append(await revisions())
+        await client.ask(contract.SET_FACT, onsite, "lan", "10.0.0.2/24")
+        seen.append(await revisions())
+        await client.ask(contract.SET_FACT, onsite, "lan", "10.0.0.2/24")  # nothing new
+        seen.append(await revisions())
+        await client.ask(contract.DETACH, onsite)
+        seen.append(await revisions())
+        assert len({row[0] for row in seen}) == 4 and seen[2][0] == seen[3][0]
+        assert len({row[1] for row in seen}) == 1
+
+    with_manager(acl, body)
+
+
+def test_a_master_sees_and_reaches_only_what_the_rules_allow(tmp_path: Path) -> None:
+    acl = tmp_path / "acl.toml"
+    acl.write_text('[[rule]]\nmaster = "*"\nonsite = "o1"\n')
+
+    async def body(_service: BusService, client: Client) -> None:
+        await client.attach("o1")
+        await client.attach("o2", told(ONLINE))
+        master = await client.attach("m1")
+        rows = [json.loads(row)["id"] for row in await client.ask(contract.LIST_ONSITES, master)]
+        assert rows == ["o1"]
+        for account in ("o2", "o3"):  # whether it is there is not told either
+            with pytest.raises(NotAllowed, match="may not reach"):
+                await client.ask(contract.CONNECT, master, account, "")
+
+    with_manager(acl, body)
+
+
+def test_what_refuses_a_session_before_anything_is_made(tmp_path: Path) -> None:
+    async def body(_service: BusService, client: Client) -> None:
+        onsite, master = await client.attach("o1"), await client.attach("m1")
+        with pytest.raises(NotOnline):
+            await client.ask(contract.CONNECT, master, "o2", "")
+        with pytest.raises(NotOnline):
+            await client.ask(contract.CONNECT, master, "m2", "")
+        with pytest.raises(NotOnline, match="LAN address"):
+            await client.ask(contract.CONNECT, master, "o1", "")
+        for fact, text in told(ONLINE | {Fact.UPLINK: "wlan"}).items():
+            await client.ask(contract.SET_FACT, onsite, fact, text)
+        await client.ask(contract.SET_FACT, master, "mode", "L2")
+        with pytest.raises(ModeNotPossible, match="wlan"):
+            await client.ask(contract.CONNECT, master, "o1", "")
+        with pytest.raises(UsageError):
+            await client.ask(contract.CONNECT, master, "o1", "a\x1b[2Jb")
+        with pytest.raises(NotAllowed):
+            await client.ask(contract.CONNECT, onsite, "o1", "")
+        for method in (contract.GET_VTUN_PARAMETERS, contract.REMOTE_IP_CONFIG):
+            with pytest.raises(NoSession):
+                await client.ask(method, master)
+        with pytest.raises(NoSession):
+            await client.ask(contract.DROP, master, "")
+        assert await client.ask(contract.SESSION_STATUS, master) == {"state": "none"}
+        with pytest.raises(NotFound):
+            await client.ask(contract.DROP_SESSION, "o1", "")
+        assert await client.ask(contract.LIST_SESSIONS) == []
+
+    with_manager(tmp_path / "acl.toml", body)
+
+
+def test_the_admin_disconnects_a_device(tmp_path: Path) -> None:
+    async def body(_service: BusService, client: Client) -> None:
+        handle = await client.attach("o1")
+        assert await client.ask(contract.DROP_DEVICE, "o1", "moved") is True
+        ended, line = await client.signal("Ended")
+        assert ended == handle and line.startswith("*** NotAllowed: ") and line.endswith("moved")
+        assert await client.ask(contract.DROP_DEVICE, "o1", "") is False
+
+    with_manager(tmp_path / "acl.toml", body)
+
+
+def test_the_contract_is_told_to_people_with_busctl(tmp_path: Path) -> None:
+    async def body(_service: BusService, client: Client) -> None:
+        node = await client.bus.introspect(contract.BUS_NAME, contract.PATH)
+        members = {
+            (interface.name, method.name): (method.in_signature, method.out_signature)
+            for interface in node.interfaces
+            for method in interface.methods
+        }
+        assert members == {(m.interface, m.member): (m.takes, m.gives) for m in contract.METHODS}
+
+    with_manager(tmp_path / "acl.toml", body)

@@ -1,0 +1,198 @@
+"""What the server takes from devices and from its admin's files, and what it refuses."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rdv import addresses
+from rdv.acl import AccessList, parse
+from rdv.devices import Device, DeviceStore, check_account
+from rdv.facts import Facts
+from rdv.lines import Lines
+from rdv.registry import Connection, Registry
+from vtunlib.errors import (
+    AlreadyExists,
+    ConfigError,
+    NotAllowed,
+    NotFound,
+    NotOnline,
+    SessionFailed,
+    UsageError,
+)
+from vtunlib.tunnel import Role
+from vtunlib.words import LINE_LIMIT
+
+
+@pytest.mark.parametrize(
+    ("fact", "text"),
+    [
+        ("lan", "192.168.1.2"),
+        ("lan", "192.168.1.0/24"),
+        ("lan", "192.168.1.255/24"),
+        ("lan", "127.0.0.1/8"),
+        ("lan", "224.0.0.1/24"),
+        ("lan", "0.0.0.0/0"),
+        ("lan", "fe80::1/64"),
+        ("lan", "192.168.1.2/24; reboot"),
+        ("dns", "192.168.1.1 resolver"),
+        ("dns", "0.0.0.0"),
+        ("dns", " ".join(["10.0.0.1"] * 9)),
+        ("hostname", "a\x1b[2J"),
+        ("hostname", "a\nb"),
+        ("hostname", "x" * 201),
+        ("uplink", "LAN"),
+        ("location", "a\u202eb\u0007"),
+        ("mode", "L3"),
+        ("account", "rpi1"),
+    ],
+)
+def test_a_fact_that_is_not_of_its_form_is_refused(fact: str, text: str) -> None:
+    with pytest.raises(UsageError):
+        Facts().told(Role.ONSITE, fact, text)
+
+
+def test_facts_are_told_one_by_one() -> None:
+    told = Facts().told(Role.ONSITE, "lan", "192.168.1.2/24").told(Role.ONSITE, "dns", "192.168.1.1 8.8.8.8")
+    assert str(told.lan) == "192.168.1.2/24"
+    assert [str(server) for server in told.dns] == ["192.168.1.1", "8.8.8.8"]
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 2**32 - 1), st.integers(8, 32)).map(
+            lambda pair: ipaddress.IPv4Network(pair, strict=False)
+        ),
+        max_size=3,
+    )
+)
+def test_legs_never_clash_with_the_devices_networks(taken: list[ipaddress.IPv4Network]) -> None:
+    try:
+        legs = addresses.choose(taken)
+    except SessionFailed:
+        return
+    for leg in legs:
+        assert {leg.rdv, leg.device} <= set(leg.network.hosts())
+        assert not any(leg.network.overlaps(network) for network in taken)
+    assert not legs[0].network.overlaps(legs[1].network)
+
+
+def test_without_room_for_legs_there_is_no_session() -> None:
+    with pytest.raises(SessionFailed):
+        addresses.choose([ipaddress.IPv4Network("0.0.0.0/0")])
+
+
+@pytest.mark.parametrize("name", ["", "Root", "1abc", "a_b", "a" * 32, "a;b", "../x", "a.b"])
+def test_what_cannot_be_a_device_s_name(name: str) -> None:
+    with pytest.raises(UsageError):
+        check_account(name)
+
+
+def test_a_device_s_file_is_written_and_read_back(tmp_path: Path) -> None:
+    store = DeviceStore(tmp_path)
+    device = Device("rpi1100", Role.ONSITE, "Acme", 'the "Königs" boiler room')
+    store.add(device)
+    assert store.read("rpi1100") == device
+    with pytest.raises(AlreadyExists):
+        store.add(device)
+    assert store.remove("rpi1100") and not store.remove("rpi1100")
+    with pytest.raises(NotFound):
+        store.read("rpi1100")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('role = "both"\n', "1: role"),
+        ('role = "onsite"\nlabel = 3\n', "2: label"),
+        ('role = "onsite"\ncolor = "red"\n', "2: color"),
+        ('role = "onsite"\nlocation = "a\\u0007"\n', "2: location"),
+        ("role = onsite\n", "rpi1.toml"),
+    ],
+)
+def test_a_fault_in_a_device_s_file_names_line_and_key(tmp_path: Path, text: str, told: str) -> None:
+    (tmp_path / "rpi1.toml").write_text(text)
+    with pytest.raises(ConfigError, match="expected") as raised:
+        DeviceStore(tmp_path).read("rpi1")
+    assert told in str(raised.value)
+
+
+def test_without_a_file_every_master_may_reach_every_onsite(tmp_path: Path) -> None:
+    assert AccessList(tmp_path / "acl.toml").allows("m1", "o1")
+
+
+def test_the_rules_are_read_again_as_soon_as_they_change(tmp_path: Path) -> None:
+    file = tmp_path / "acl.toml"
+    access = AccessList(file)
+    file.write_text('[[rule]]\nmaster = "m1"\nonsite = "*"\n')
+    assert access.allows("m1", "o1") and not access.allows("m2", "o1")
+    file.write_text('[[rule]]\nmaster = "*"\nonsite = "o2"\n# longer\n')
+    assert access.allows("m2", "o2") and not access.allows("m1", "o1")
+
+
+def test_a_rules_file_that_cannot_be_taken_allows_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "acl.toml"
+    file.write_text('[[rule]]\nmaster = "*"\nonsite = 7\n')
+    assert not AccessList(file).allows("m1", "o1")
+    with pytest.raises(ConfigError, match=r"acl\.toml:3: onsite"):
+        parse(file)
+
+
+def connection(account: str, role: Role = Role.ONSITE, sender: str = ":1.5") -> Connection:
+    return Connection(Device(account, role), os.getuid(), sender)
+
+
+def test_a_newer_connection_of_an_account_takes_over() -> None:
+    registry, old, new = Registry(), connection("rpi1"), connection("rpi1")
+    assert registry.attach(old) is None
+    assert registry.attach(new) is old
+    assert registry.online("rpi1") is new
+    registry.remove(old)
+    assert registry.online("rpi1") is new
+    with pytest.raises(NotAllowed):
+        registry.get(old.handle, old.sender)
+
+
+def test_a_handle_is_worth_nothing_to_another_bus_connection() -> None:
+    registry, known = Registry(), connection("rpi1")
+    registry.attach(known)
+    with pytest.raises(NotAllowed):
+        registry.get(known.handle, ":1.6")
+    with pytest.raises(NotAllowed):
+        registry.get(known.handle, known.sender, Role.MASTER)
+    with pytest.raises(NotOnline):
+        registry.need_online("rpi1", Role.MASTER)
+
+
+def read(data: bytes, count: int) -> list[str]:
+    """The lines that a connection gets from these bytes; a refusal as its text."""
+
+    async def run() -> list[str]:
+        reader = asyncio.StreamReader()
+        reader.feed_data(data)
+        reader.feed_eof()
+        lines, found = Lines(reader), []
+        for _ in range(count):
+            try:
+                found.append(await lines.next())
+            except UsageError as error:
+                found.append(f"refused: {error}")
+        with pytest.raises(EOFError):
+            await lines.next()
+        return found
+
+    return asyncio.run(run())
+
+
+def test_a_line_that_cannot_be_taken_is_refused_whole_and_the_next_is_read() -> None:
+    data = b"one\n" + b"x" * (3 * LINE_LIMIT) + b"\n\xff\xfe\nlast\npartial"
+    first, long, binary, last = read(data, 4)
+    assert (first, last) == ("one", "last")
+    assert "longer than 4096 bytes" in long
+    assert "not UTF-8" in binary
