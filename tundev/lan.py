@@ -6,7 +6,6 @@ Read only; nothing here sets anything up.
 from __future__ import annotations
 
 import asyncio
-import errno
 import ipaddress
 import re
 import socket
@@ -16,15 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from tundev import paths
+from vtunlib.network import doorbell
 from vtunlib.tunnel import UplinkType
 
 _MAIN_TABLE = 254
 _SCOPE_GLOBAL = 0
-# linux/rtnetlink.h
-_RTMGRP_LINK = 0x1
-_RTMGRP_IPV4_IFADDR = 0x10
-_RTMGRP_IPV4_ROUTE = 0x40
-_DATAGRAM = 65536
 
 _SYSFS = Path("/sys/class/net")
 _ARPHRD_ETHER = 1
@@ -59,39 +54,24 @@ async def watch_uplink(wanted: str | None = None) -> AsyncIterator[Uplink | None
     """
     from pyroute2 import IPRoute
 
-    doorbell = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
+    bell = doorbell.hang(doorbell.LINK | doorbell.IPV4_ADDRESS | doorbell.IPV4_ROUTE)
     loop = asyncio.get_running_loop()
     rung = asyncio.Event()
-    with doorbell, IPRoute() as ipr:
-        doorbell.setblocking(False)
-        doorbell.bind((0, _RTMGRP_LINK | _RTMGRP_IPV4_IFADDR | _RTMGRP_IPV4_ROUTE))
-        loop.add_reader(doorbell, rung.set)
+    with bell, IPRoute() as ipr:
+        loop.add_reader(bell, rung.set)
         try:
             told: Uplink | None = None
             first = True
             while True:
-                # Emptied before the state is read, so that a change after it rings again.
                 rung.clear()
-                _drain(doorbell)
+                doorbell.quieten(bell)
                 uplink = find_uplink(ipr, wanted)
                 if first or uplink != told:
                     first, told = False, uplink
                     yield uplink
                 await rung.wait()
         finally:
-            loop.remove_reader(doorbell)
-
-
-def _drain(doorbell: socket.socket) -> None:
-    while True:
-        try:
-            doorbell.recv(_DATAGRAM)
-        except BlockingIOError:
-            return
-        except OSError as error:
-            # Events were lost; the state is read afterwards, so nothing is missed.
-            if error.errno != errno.ENOBUFS:
-                raise
+            loop.remove_reader(bell)
 
 
 def find_uplink(ipr: Any, wanted: str | None = None) -> Uplink | None:

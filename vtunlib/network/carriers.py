@@ -7,16 +7,13 @@ its carrier is the leg's life: no polling, no watching of units.
 from __future__ import annotations
 
 import asyncio
-import errno
 import socket
 from collections.abc import AsyncGenerator, Collection
 
 from vtunlib.namespace import inside
+from vtunlib.network import doorbell
 from vtunlib.network.item import check_link_name
 from vtunlib.network.kernel import Kernel
-
-_RTMGRP_LINK = 1  # linux/rtnetlink.h
-_DATAGRAM = 65536
 
 
 def carrier(namespace: str | None, link: str) -> bool:
@@ -47,16 +44,15 @@ async def watch_carriers(
     """
     for name in links:
         check_link_name(name)
-    kernel, doorbell = inside(namespace, _open)
+    kernel, bell = inside(namespace, _open)
     loop = asyncio.get_running_loop()
     rung = asyncio.Event()
-    loop.add_reader(doorbell, rung.set)
+    loop.add_reader(bell, rung.set)
     try:
         told: dict[str, bool] = {}
         while True:
-            # Emptied before the state is read, so that a change after it rings again.
             rung.clear()
-            _drain(doorbell)
+            doorbell.quieten(bell)
             for name in links:
                 up = _carrier(kernel, name)
                 if told.get(name) is not up:
@@ -64,29 +60,15 @@ async def watch_carriers(
                     yield name, up
             await rung.wait()
     finally:
-        loop.remove_reader(doorbell)
-        doorbell.close()
+        loop.remove_reader(bell)
+        bell.close()
         kernel.close()
 
 
 def _open() -> tuple[Kernel, socket.socket]:
-    doorbell = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
+    bell = doorbell.hang(doorbell.LINK)
     try:
-        doorbell.setblocking(False)
-        doorbell.bind((0, _RTMGRP_LINK))
-        return Kernel(), doorbell
+        return Kernel(), bell
     except BaseException:
-        doorbell.close()
+        bell.close()
         raise
-
-
-def _drain(doorbell: socket.socket) -> None:
-    while True:
-        try:
-            doorbell.recv(_DATAGRAM)
-        except BlockingIOError:
-            return
-        except OSError as error:
-            # Events were lost; since the state is read afterwards, none is missed.
-            if error.errno != errno.ENOBUFS:
-                raise
