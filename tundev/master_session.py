@@ -22,6 +22,7 @@ from tundev.technician_port import TechnicianPort
 from vtunlib import probe
 from vtunlib.errors import ProtocolError, RdvError, SessionFailed, named
 from vtunlib.network import Network, watch_carriers
+from vtunlib.threads import to_its_end
 from vtunlib.tunnel import TunnelMode, VtunParameters
 from vtunlib.words import Word
 
@@ -143,11 +144,11 @@ class MasterSession:
             raise ProtocolError("the RDV's answer on the onsite's network is malformed") from None
         self._step("setting up this end of the tunnel")
         if self.wish.mode is TunnelMode.L2:
-            await asyncio.to_thread(self._port.step_aside)
-        await asyncio.to_thread(self._network.set, self._port.joined(parameters, self.wish.mode))
-        await asyncio.to_thread(leg.start, parameters, self.wish.mode)
+            await to_its_end(self._port.step_aside)
+        await to_its_end(self._network.set, self._port.joined(parameters, self.wish.mode))
+        await to_its_end(leg.start, parameters, self.wish.mode)
         if self.wish.mode is TunnelMode.L2:
-            await asyncio.to_thread(self._port.replug)
+            await to_its_end(self._port.replug)
 
     async def _first_answer(self) -> None:
         patience = FIRST_PATIENCE

@@ -44,6 +44,7 @@ from vtunlib.errors import (
     named,
 )
 from vtunlib.network import Item
+from vtunlib.threads import to_its_end
 from vtunlib.tunnel import Role, TunnelMode
 from vtunlib.words import Word
 
@@ -207,7 +208,7 @@ class MasterAgent(Agent):
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
             leaving = asyncio.create_task(session.leave())
-            await asyncio.shield(asyncio.to_thread(session.undo))
+            await to_its_end(session.undo)
             with suppress(asyncio.CancelledError):
                 await leaving
             self._session, self._ended = None, ending

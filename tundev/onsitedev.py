@@ -24,6 +24,7 @@ from tundev.shell_client import Command, Shell
 from vtunlib import bus as buses
 from vtunlib.errors import ModeNotPossible, NoSession, RdvError, SessionFailed, Timeout
 from vtunlib.network import Address, Item, Port, watch_carriers
+from vtunlib.threads import to_its_end
 from vtunlib.tunnel import Role, TunnelMode, VtunParameters
 from vtunlib.words import Wait, Word
 
@@ -115,7 +116,7 @@ class OnsiteAgent(Agent):
                 await shell.ask(Word.DROP_VTUN, str(error)[:200])
         finally:
             self._session = None
-            await asyncio.shield(asyncio.to_thread(self._undo))
+            await to_its_end(self._undo)
             self.note(tunnel=False, session=False)
 
     async def _join(self, shell: Shell) -> None:
@@ -126,8 +127,8 @@ class OnsiteAgent(Agent):
             raise SessionFailed("this device has no uplink any more")
         leg.check_vtund()
         log.info("session %s, %s", parameters.tunnel_name, session.mode)
-        await asyncio.to_thread(self.network.set, session_items(session, self.uplink))
-        starting = asyncio.create_task(asyncio.to_thread(leg.start, parameters, session.mode))
+        await to_its_end(self.network.set, session_items(session, self.uplink))
+        starting = asyncio.create_task(to_its_end(leg.start, parameters, session.mode))
         try:
             async with asyncio.timeout(self.settings.time_limit or None):
                 await self._follow_carrier(starting)
