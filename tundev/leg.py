@@ -20,9 +20,6 @@ from vtunlib.vtund_conf import client_config
 WORD_SECONDS = 2.0
 """After the carrier was lost, how long the RDV may take to say why: it knows, this end does not."""
 
-PORT = 5001
-"""Of tundev-leg.socket, on loopback only."""
-
 
 def items(parameters: VtunParameters, mode: TunnelMode) -> list[Item]:
     """The tunnel's device, without addresses; IPv6 is off, so that it says nothing by itself."""
@@ -51,7 +48,7 @@ def check_vtund() -> None:
 def start(parameters: VtunParameters, mode: TunnelMode) -> None:
     """Start the leg's listener and vtund; that it is up is told by the carrier. Raises RdvError."""
     check_vtund()
-    _write(paths.VTUND_CONF, client_config(parameters, mode, paths.LEG, PORT))
+    _write(paths.VTUND_CONF, client_config(parameters, mode, paths.LEG))
     _write(paths.VTUND_ENV, f"TUNNEL_NAME={parameters.tunnel_name}\n")
     units.start(paths.VTUND_SERVICE)
 

@@ -59,7 +59,7 @@ def load(
         raise ConfigError(f"uplink {uplink_type!r} is unknown", f"expected {', '.join(UplinkType)}")
     return Settings(
         config.Config(rdv, loaded.onsite, loaded.master),
-        interface,
+        config.parse_interface(interface) if interface else None,
         UplinkType(uplink_type) if uplink_type else None,
         time_limit,
     )
