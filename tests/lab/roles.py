@@ -20,7 +20,7 @@ from tests.lab.place import CACHE, Place
 from tests.lab.process import LabError, run
 
 DIST = REPOSITORY / "dist"
-KEPT = 2  # layers of a role that stay
+KEPT = 12  # layers of a role that stay
 
 # What belongs to one machine and must not be shared by all of a role.
 _OWN = (

@@ -1,7 +1,7 @@
-"""What the commands of `rdv-admin` do.
+"""`rdv-admin device`: adding, listing and removing devices.
 
-What a device is, is in files, so adding, listing and removing devices works
-without the manager; who is online and what sessions there are, only it knows.
+What a device is, is in files, so all of it works without the manager; only which
+devices are online, nobody else knows.
 """
 
 from __future__ import annotations
@@ -9,14 +9,13 @@ from __future__ import annotations
 import argparse
 import json
 import re
-import sys
+from pathlib import Path
 from typing import Any
 
 from rdv import accounts, contract
-from rdv.contract import Method
+from rdv.admin.link import manager, note, show_json
 from rdv.devices import Device, DeviceStore, check_account
 from rdv.facts import short_text
-from vtunlib import bus as buses
 from vtunlib.errors import (
     AlreadyExists,
     ConfigError,
@@ -33,6 +32,42 @@ from vtunlib.tunnel import Role
 _SERVER = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?(:\d{1,5})?")
 
 
+def add_parser(subjects: Any) -> None:
+    """The words of `rdv-admin device`."""
+    devices = subjects.add_parser("device", help="the devices").add_subparsers(
+        required=True, metavar="COMMAND"
+    )
+    add = devices.add_parser("add", help="make a device's account; the same again changes nothing")
+    add.add_argument("name")
+    add.add_argument("--role", required=True, choices=list(Role))
+    add.add_argument("--label", default="", metavar="TEXT")
+    add.add_argument("--location", default="", metavar="TEXT")
+    add.add_argument("--server", default="", metavar="NAME[:PORT]", help="this server, as devices reach it")
+    add.add_argument("--bundle", type=Path, metavar="FILE", help="write the device's tundev.toml there")
+    _key_arguments(add)
+    add.set_defaults(work=device_add)
+    set_key = devices.add_parser("set-key", help="make another key open the device's account")
+    set_key.add_argument("name")
+    _key_arguments(set_key)
+    set_key.set_defaults(work=device_set_key)
+    listing = devices.add_parser("list", help="all devices, and which are online")
+    listing.add_argument("--json", action="store_true")
+    listing.set_defaults(work=device_list)
+    show = devices.add_parser("show", help="all that is known of a device")
+    show.add_argument("name")
+    show.add_argument("--json", action="store_true")
+    show.set_defaults(work=device_show)
+    remove = devices.add_parser("remove", help="end its session and connection, delete its account")
+    remove.add_argument("name")
+    remove.set_defaults(work=device_remove)
+
+
+def _key_arguments(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument("--key", metavar="LINE", help="what 'tundev-status --key' prints on the device")
+    group.add_argument("--key-file", type=Path, metavar="FILE")
+
+
 def _given_key(arguments: argparse.Namespace) -> str:
     if arguments.key_file is None:
         return accounts.parse_key(arguments.key) if arguments.key else ""
@@ -40,21 +75,6 @@ def _given_key(arguments: argparse.Namespace) -> str:
         return accounts.parse_key(arguments.key_file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"cannot read {arguments.key_file}: {error}") from None
-
-
-async def _manager(method: Method, *values: Any) -> Any:
-    bus = await buses.connect()
-    try:
-        return await buses.call(
-            bus, contract.BUS_NAME, contract.PATH, method.interface, method.member, method.takes, *values
-        )
-    except NotRunning:
-        raise NotRunning("the manager does not run", "'systemctl status vtun-manager' says why") from None
-    finally:
-        bus.disconnect()
-
-
-# devices
 
 
 async def device_add(arguments: argparse.Namespace) -> None:
@@ -156,9 +176,9 @@ async def device_set_key(arguments: argparse.Namespace) -> None:
 async def _disconnect(name: str, reason: str) -> None:
     """End the device's session and its SSH connection, the latter also without the manager."""
     try:
-        await _manager(contract.DROP_DEVICE, name, reason)
+        await manager(contract.DROP_DEVICE, name, reason)
     except (NotRunning, Timeout) as error:
-        _note(f"{error}; a session that it is in ends as soon as the manager runs")
+        note(f"{error}; a session that it is in ends as soon as the manager runs")
     accounts.end_processes(name)
 
 
@@ -166,14 +186,14 @@ async def _devices() -> list[dict[str, Any]]:
     """All devices, with what is known of those that are online; `online` is null where nobody knows."""
     online: dict[str, dict[str, Any]] | None = None
     try:
-        rows = [json.loads(row) for row in await _manager(contract.LIST_ONLINE)]
+        rows = [json.loads(row) for row in await manager(contract.LIST_ONLINE)]
         online = {row["id"]: row for row in rows}
     except (NotRunning, Timeout) as error:
-        _note(f"{error}; which devices are online is not known")
+        note(f"{error}; which devices are online is not known")
     found = []
     for device in DeviceStore().all():
         if isinstance(device, ConfigError):
-            _note(str(device))
+            note(str(device))
             continue
         row: dict[str, Any] = {
             "id": device.account,
@@ -190,7 +210,7 @@ async def device_list(arguments: argparse.Namespace) -> None:
     """All devices, and which are online."""
     rows = await _devices()
     if arguments.json:
-        print(json.dumps(rows, indent=2, ensure_ascii=False))
+        show_json(rows)
     elif not rows:
         print("no device yet; 'rdv-admin device add' makes one")
     else:
@@ -212,7 +232,7 @@ async def device_show(arguments: argparse.Namespace) -> None:
     row = next(row for row in await _devices() if row["id"] == device.account)
     row["groups"], row["key"] = list(device.groups), accounts.key(device.account)
     if arguments.json:
-        print(json.dumps(row, indent=2, ensure_ascii=False))
+        show_json(row)
         return
     for key, value in row.items():
         shown = " ".join(value) if isinstance(value, list) else value
@@ -231,29 +251,3 @@ async def device_remove(arguments: argparse.Namespace) -> None:
     accounts.remove(name)
     store.remove(name)
     print(f"{name}: removed")
-
-
-# sessions
-
-
-async def session_list(arguments: argparse.Namespace) -> None:
-    """Who is connected to whom."""
-    rows = [json.loads(row) for row in await _manager(contract.LIST_SESSIONS)]
-    if arguments.json:
-        print(json.dumps(rows, indent=2, ensure_ascii=False))
-    elif not rows:
-        print("no session")
-    else:
-        keys = ("id", "master", "onsite", "mode", "state", "since", "rtt_ms", "reason")
-        shown = [["-" if row.get(key) in (None, "") else str(row[key]) for key in keys] for row in rows]
-        print(table(("SESSION", "MASTER", "ONSITE", "MODE", "STATE", "SINCE", "RTT MS", "REASON"), shown))
-
-
-async def session_drop(arguments: argparse.Namespace) -> None:
-    """End a session."""
-    reason = short_text(arguments.reason, "reason")
-    print(f"session {await _manager(contract.DROP_SESSION, arguments.name, reason)}: dropped")
-
-
-def _note(text: str) -> None:
-    print(f"rdv-admin: {text}", file=sys.stderr)

@@ -1,0 +1,67 @@
+"""Entry of `rdv-admin`: the words, and how an error leaves it. Everything it does is safe to repeat."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Awaitable, Callable
+
+from rdv.admin import devices, sessions
+from vtunlib.errors import NotAllowed, RdvError
+
+SUBJECTS = (devices, sessions)
+"""Each adds its words, with `work` set to what they do."""
+
+Work = Callable[[argparse.Namespace], Awaitable[None]]
+
+_EXAMPLES = """\
+examples:
+  rdv-admin device add rpi1100 --role onsite --location "Royal Champagne, boiler room" \\
+            --key "ssh-ed25519 AAAA… rpi1100" --server rdv.example.com --bundle rpi1100.toml
+  rdv-admin device list
+  rdv-admin device remove rpi1100
+  rdv-admin session list --json
+  rdv-admin session drop rpi1100
+"""
+
+
+def main() -> int:
+    """Entry of /usr/sbin/rdv-admin."""
+    arguments = _parser().parse_args()
+    try:
+        if os.geteuid() != 0:
+            raise NotAllowed("only root may do this", "use sudo")
+        work: Work = arguments.work
+        asyncio.run(_awaited(work, arguments))
+    except RdvError as error:
+        print(f"rdv-admin: {error}", file=sys.stderr)
+        return error.exit_code
+    except PermissionError as error:
+        print(f"rdv-admin: {error.filename}: {error.strerror}", file=sys.stderr)
+        return 1
+    except (KeyboardInterrupt, BrokenPipeError):
+        return 130
+    return 0
+
+
+async def _awaited(work: Work, arguments: argparse.Namespace) -> None:
+    await work(arguments)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="rdv-admin",
+        description="The RDV server's devices and sessions.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    subjects = parser.add_subparsers(required=True, metavar="COMMAND")
+    for subject in SUBJECTS:
+        subject.add_parser(subjects)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
