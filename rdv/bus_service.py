@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 import logging
 import os
@@ -12,18 +11,19 @@ from typing import Any
 
 from dbus_fast.aio.message_bus import MessageBus
 
-from rdv import contract
+from rdv import contract, rows
 from rdv.acl import AccessList
+from rdv.admin_service import AdminService, because
 from rdv.bus_server import BusServer, Call, Handler
 from rdv.changes import Changes
 from rdv.conductor import Conductor
 from rdv.contract import Fact, Method
 from rdv.devices import Device
 from rdv.facts import Facts, short_text
-from rdv.life import Life
 from rdv.registry import Connection, Registry
 from rdv.session import Session, State
-from vtunlib.errors import Busy, NotAllowed, NotFound, RdvError
+from rdv.warnings import Warnings
+from vtunlib.errors import Busy, NotAllowed, RdvError
 from vtunlib.tunnel import Role
 from vtunlib.words import UNKNOWN
 
@@ -37,12 +37,20 @@ Identify = Callable[[socket.socket], tuple[Device, int]]
 class BusService:
     """The manager on the bus."""
 
-    def __init__(self, bus: MessageBus, identify: Identify, access: AccessList) -> None:
+    def __init__(
+        self,
+        bus: MessageBus,
+        identify: Identify,
+        access: AccessList,
+        warnings: Warnings | None = None,
+    ) -> None:
+        self.warnings = warnings or Warnings()
         self._identify = identify
         self._access = access
         self._registry = Registry()
         self.conductor = Conductor(self._registry, access, self._session_changed)
         self._changes = Changes(lambda accounts: self._server.emit(contract.CHANGED, accounts))
+        admin = AdminService(self._registry, self.conductor, self.warnings, self._ended)
         handlers: dict[Method, Handler] = {
             contract.ATTACH: self._attach,
             contract.DETACH: self._detach,
@@ -55,10 +63,7 @@ class BusService:
             contract.DROP: self._drop,
             contract.REMOTE_IP_CONFIG: self._remote_ip_config,
             contract.SESSION_STATUS: self._session_status,
-            contract.LIST_ONLINE: self._list_online,
-            contract.LIST_SESSIONS: self._list_sessions,
-            contract.DROP_SESSION: self._drop_session,
-            contract.DROP_DEVICE: self._drop_device,
+            **admin.handlers(),
         }
         self._server = BusServer(bus, contract.PATH, handlers, self._sender_gone)
 
@@ -137,7 +142,7 @@ class BusService:
         connection = self._caller(call)
         reason = short_text(call.arguments[1], "reason")
         life = self.conductor.need(connection.account)
-        life.drop(_because(f"dropped by {connection.role} {connection.account}", reason))
+        life.drop(because(f"dropped by {connection.role} {connection.account}", reason))
         return ()
 
     # masters
@@ -147,7 +152,7 @@ class BusService:
         onsites = self._registry.of_role(Role.ONSITE)
         return [
             [
-                json.dumps(self._row(onsite), ensure_ascii=False)
+                json.dumps(rows.device(onsite, self.conductor.of(onsite.account)), ensure_ascii=False)
                 for onsite in onsites
                 if self._access.allows(master.account, onsite.account)
             ]
@@ -167,58 +172,13 @@ class BusService:
         if life is None:
             ended = self.conductor.ended.get(connection.account)
             return [{"state": "none"} | ({"ended": ended} if ended else {})]
-        row = {key: str(value) for key, value in _session_row(life).items() if value not in (None, "")}
+        row = {key: str(value) for key, value in rows.session(life).items() if value not in (None, "")}
         return [row]
-
-    # the admin
-
-    async def _list_online(self, _call: Call) -> Sequence[Any]:
-        rows = [
-            {"role": connection.role, **self._row(connection)}
-            for connection in sorted(self._registry, key=lambda c: c.account)
-        ]
-        return [[json.dumps(row, ensure_ascii=False) for row in rows]]
-
-    async def _list_sessions(self, _call: Call) -> Sequence[Any]:
-        return [[json.dumps(_session_row(life), ensure_ascii=False) for life in self.conductor]]
-
-    async def _drop_session(self, call: Call) -> Sequence[Any]:
-        name, reason = call.arguments
-        for life in self.conductor:
-            if name in (life.session.id, *life.session.accounts):
-                life.drop(_because("dropped by the RDV's admin", short_text(reason, "reason")))
-                return [life.session.id]
-        raise NotFound(f"{name} is no session, and no device in one")
-
-    async def _drop_device(self, call: Call) -> Sequence[Any]:
-        account, reason = call.arguments
-        connection = self._registry.online(account)
-        if connection is None:
-            return [False]
-        why = _because("disconnected by the RDV's admin", short_text(reason, "reason"))
-        self._registry.remove(connection)
-        self._ended(connection, NotAllowed(why), f"{account} was {why}")
-        return [True]
 
     # what they share
 
     def _caller(self, call: Call, role: Role | None = None) -> Connection:
         return self._registry.get(call.arguments[0], call.sender, role)
-
-    def _row(self, connection: Connection) -> dict[str, Any]:
-        life = self.conductor.of(connection.account)
-        facts = connection.facts
-        return {
-            "id": connection.account,
-            "label": connection.device.label,
-            "hostname": facts.hostname,
-            "location": connection.location,
-            "lan": str(facts.lan or ""),
-            "dns": [str(server) for server in facts.dns],
-            "uplink": facts.uplink or "",
-            "since": _iso(connection.since),
-            "in_session": life.session.other(connection.account) if life else None,
-        }
 
     def _seen_of(self, connection: Connection) -> None:
         """Something of this device that others may see has changed."""
@@ -247,28 +207,6 @@ def _socket(call: Call, index: int) -> socket.socket:
         except OSError:
             os.close(copy)
     raise NotAllowed("there is no socket")
-
-
-def _session_row(life: Life) -> dict[str, Any]:
-    session = life.session
-    return {
-        "state": str(State.LEGS if life.state is State.BIRTH else life.state),
-        "id": session.id,
-        "onsite": session.onsite.account,
-        "master": session.master.account,
-        "mode": str(session.mode),
-        "since": _iso(session.born),
-        "rtt_ms": None if life.rtt is None else round(life.rtt * 1000, 1),
-        "reason": session.reason,
-    }
-
-
-def _because(what: str, reason: str) -> str:
-    return f"{what}: {reason}" if reason else what
-
-
-def _iso(instant: datetime.datetime) -> str:
-    return instant.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _log(text: str, connection: Connection) -> None:

@@ -45,6 +45,8 @@ class Fact(StrEnum):
     DNS = "dns"
     """Addresses of the LAN's DNS servers, separated by spaces."""
     HOSTNAME = "hostname"
+    VERSION = "version"
+    """Of the packages on the device."""
     UPLINK = "uplink"
     """lan, wlan, 3g or other."""
     LOCATION = "location"
@@ -76,6 +78,9 @@ REMOTE_IP_CONFIG = Method(SHELL_INTERFACE, "RemoteIpConfig", "s", "sas")
 SESSION_STATUS = Method(SHELL_INTERFACE, "SessionStatus", "s", "a{ss}")
 """-> state, and as far as known: id, onsite, master, mode, since, rtt_ms, reason, ended."""
 
+STATUS = Method(ADMIN_INTERFACE, "Status", "", "s")
+"""-> one JSON object: version, since (when the manager started), devices, sessions,
+warnings (key, text, since)."""
 LIST_ONLINE = Method(ADMIN_INTERFACE, "ListOnline", "", "as")
 LIST_SESSIONS = Method(ADMIN_INTERFACE, "ListSessions", "", "as")
 DROP_SESSION = Method(ADMIN_INTERFACE, "DropSession", "ss", "s")
@@ -95,6 +100,7 @@ METHODS = (
     DROP,
     REMOTE_IP_CONFIG,
     SESSION_STATUS,
+    STATUS,
     LIST_ONLINE,
     LIST_SESSIONS,
     DROP_SESSION,

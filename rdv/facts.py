@@ -10,7 +10,7 @@ from vtunlib.errors import UsageError
 from vtunlib.tunnel import Role, TunnelMode, UplinkType
 
 TEXT_LIMIT = 200
-"""Characters of a hostname, location or reason."""
+"""Characters of a hostname, version, location or reason."""
 DNS_LIMIT = 8
 """DNS servers of a LAN."""
 
@@ -28,6 +28,7 @@ class Facts:
     lan: ipaddress.IPv4Interface | None = None
     dns: tuple[ipaddress.IPv4Address, ...] = ()
     hostname: str = ""
+    version: str = ""
     uplink: UplinkType | None = None
     location: str = ""
     mode: TunnelMode | None = None
@@ -47,6 +48,8 @@ class Facts:
                 return replace(self, dns=dns_servers(text))
             case Fact.HOSTNAME:
                 return replace(self, hostname=short_text(text, "hostname"))
+            case Fact.VERSION:
+                return replace(self, version=short_text(text, "version"))
             case Fact.UPLINK:
                 return replace(self, uplink=uplink_type(text))
             case Fact.LOCATION:

@@ -248,6 +248,10 @@ class ShellSession:
         """The device's own name."""
         return await self.tell(Fact.HOSTNAME, arguments[0])
 
+    async def set_version(self, arguments: list[str]) -> list[str]:
+        """The version of the device's packages."""
+        return await self.tell(Fact.VERSION, arguments[0])
+
     async def get_vtun_parameters(self, _arguments: list[str]) -> list[str]:
         """`key: value` lines."""
         lines: list[str] = await self.call(contract.GET_VTUN_PARAMETERS)
@@ -294,6 +298,9 @@ COMMON: Mapping[str, Command] = {
     ),
     Word.SET_HOSTNAME: Command(
         ShellSession.set_hostname, (1, 1), "set_tunnelling_dev_hostname 'NAME'", "the device's own name"
+    ),
+    Word.SET_VERSION: Command(
+        ShellSession.set_version, (1, 1), "set_tunnelling_dev_version 'TEXT'", "of the device's packages"
     ),
     Word.GET_VTUN_PARAMETERS: Command(
         ShellSession.get_vtun_parameters, (0, 0), "get_vtun_parameters", "of the device's leg"

@@ -15,6 +15,7 @@ from rdv import contract, journal, peer
 from rdv.acl import AccessList
 from rdv.bus_service import BusService
 from rdv.devices import DeviceStore
+from rdv.warnings import Warnings
 from vtunlib import bus as buses
 from vtunlib.errors import RdvError
 from vtunlib.service import Readiness, until_told
@@ -26,7 +27,8 @@ async def serve() -> None:
     """Run the manager. Raises RdvError where it cannot start or loses the bus."""
     bus = await buses.connect(negotiate_unix_fd=True)
     disconnected: asyncio.Future[None] = asyncio.ensure_future(bus.wait_for_disconnect())  # type: ignore[no-untyped-call]
-    service = BusService(bus, partial(peer.device, store=DeviceStore()), AccessList())
+    warnings = Warnings()
+    service = BusService(bus, partial(peer.device, store=DeviceStore()), AccessList(), warnings)
     readiness = Readiness()
     # Before anybody can call: who asks finds the kept sessions.
     await service.conductor.recover()

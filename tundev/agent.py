@@ -34,6 +34,7 @@ from vtunlib.errors import ProtocolError, RdvError, RdvUnreachable
 from vtunlib.network import Item, Network
 from vtunlib.service import Readiness
 from vtunlib.tunnel import Role, UplinkType
+from vtunlib.version import VERSION
 from vtunlib.words import Word
 
 RESOLVE_SECONDS = 10.0
@@ -227,7 +228,9 @@ class Agent(ABC):
         commands.append((Word.SET_DNS_SERVER_LIST, tuple(str(server) for server in servers)))
         commands.append((Word.SET_HOSTNAME, (os.uname().nodename,)))
         commands += self.introduction()
-        answers = [await answer for answer in shell.send(commands)]
+        # Its answer is not awaited: a server of an earlier version does not know the word.
+        *told, _version = shell.send([*commands, (Word.SET_VERSION, (VERSION,))])
+        answers = [await answer for answer in told]
         if answers[0] != [str(self.role)]:
             raise ProtocolError(
                 f"the RDV has {self.settings.account} as {' '.join(answers[0])}, this device is {self.role}",

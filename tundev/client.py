@@ -19,6 +19,7 @@ from tundev.contract import BUS_NAMES, STATUS
 from vtunlib import bus as buses
 from vtunlib.errors import AlreadyExists, NotAllowed, NotRunning, RdvError
 from vtunlib.tunnel import Role
+from vtunlib.version import VERSION
 
 _GROUP_HINT = f"run it as root, or as a member of the group {paths.USER}"
 
@@ -134,13 +135,15 @@ async def _run(work: Callable[[], Awaitable[int]]) -> int:
 
 
 def parser(name: str, about: str, examples: str) -> argparse.ArgumentParser:
-    """A parser whose --help ends with examples."""
-    return argparse.ArgumentParser(
+    """A parser that knows --version and whose --help ends with examples."""
+    made = argparse.ArgumentParser(
         prog=name,
         description=about,
         epilog=f"examples:\n{examples}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    made.add_argument("--version", action="version", version=f"{name} {VERSION}")
+    return made
 
 
 def seconds(text: str) -> int:

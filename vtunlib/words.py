@@ -34,6 +34,7 @@ class Word(StrEnum):
     SET_LAN_IP_ADDRESS = "set_tunnelling_dev_lan_ip_address"
     SET_DNS_SERVER_LIST = "set_tunnelling_dev_dns_server_list"
     SET_HOSTNAME = "set_tunnelling_dev_hostname"
+    SET_VERSION = "set_tunnelling_dev_version"
     GET_VTUN_PARAMETERS = "get_vtun_parameters"
     DROP_VTUN = "drop_vtun"
     ECHO = "echo"

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 
 from rdv.admin import devices, sessions
 from vtunlib.errors import NotAllowed, RdvError
+from vtunlib.version import VERSION
 
 SUBJECTS = (devices, sessions)
 """Each adds its words, with `work` set to what they do."""
@@ -57,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action="version", version=f"rdv-admin {VERSION}")
     subjects = parser.add_subparsers(required=True, metavar="COMMAND")
     for subject in SUBJECTS:
         subject.add_parser(subjects)

@@ -147,6 +147,25 @@ def test_who_is_attached_is_read_from_the_socket_and_shown(tmp_path: Path) -> No
     with_manager(tmp_path / "acl.toml", body)
 
 
+def test_the_status_is_all_that_only_the_manager_knows(tmp_path: Path) -> None:
+    async def body(service: BusService, client: Client) -> None:
+        empty = json.loads(await client.ask(contract.STATUS))
+        assert (empty["devices"], empty["sessions"], empty["warnings"]) == ([], [], [])
+        await client.attach("o1", {**told(ONLINE), "version": "0.1.0"})
+        service.warnings.set("audit", "the audit store cannot be written:\x1b[2J disk full")
+        status = json.loads(await client.ask(contract.STATUS))
+        assert [(row["id"], row["role"], row["version"]) for row in status["devices"]] == [
+            ("o1", "onsite", "0.1.0")
+        ]
+        (warning,) = status["warnings"]
+        assert warning["key"] == "audit"
+        assert warning["text"] == "the audit store cannot be written:?[2J disk full"
+        service.warnings.clear("audit")
+        assert json.loads(await client.ask(contract.STATUS))["warnings"] == []
+
+    with_manager(tmp_path / "acl.toml", body)
+
+
 def test_a_socket_of_somebody_else_and_none_at_all_are_refused(tmp_path: Path) -> None:
     async def body(_service: BusService, client: Client) -> None:
         ours, theirs = socket.socketpair()

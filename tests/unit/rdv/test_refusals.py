@@ -47,6 +47,7 @@ from vtunlib.words import LINE_LIMIT
         ("hostname", "a\x1b[2J"),
         ("hostname", "a\nb"),
         ("hostname", "x" * 201),
+        ("version", "1\x1b[31m"),
         ("uplink", "LAN"),
         ("location", "a\u202eb\u0007"),
         ("mode", "L3"),

@@ -1,0 +1,47 @@
+"""What is told of a device and of a session: one JSON object each, as `--json` shows it."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+from rdv.life import Life
+from rdv.registry import Connection
+from rdv.session import State
+
+
+def device(connection: Connection, life: Life | None) -> dict[str, Any]:
+    """An online device. life: of the session that it is in."""
+    facts = connection.facts
+    return {
+        "id": connection.account,
+        "label": connection.device.label,
+        "hostname": facts.hostname,
+        "version": facts.version,
+        "location": connection.location,
+        "lan": str(facts.lan or ""),
+        "dns": [str(server) for server in facts.dns],
+        "uplink": facts.uplink or "",
+        "since": iso(connection.since),
+        "in_session": life.session.other(connection.account) if life else None,
+    }
+
+
+def session(life: Life) -> dict[str, Any]:
+    """A session."""
+    agreed = life.session
+    return {
+        "state": str(State.LEGS if life.state is State.BIRTH else life.state),
+        "id": agreed.id,
+        "onsite": agreed.onsite.account,
+        "master": agreed.master.account,
+        "mode": str(agreed.mode),
+        "since": iso(agreed.born),
+        "rtt_ms": None if life.rtt is None else round(life.rtt * 1000, 1),
+        "reason": agreed.reason,
+    }
+
+
+def iso(instant: datetime.datetime) -> str:
+    """An instant of UTC in whole seconds."""
+    return instant.isoformat(timespec="seconds").replace("+00:00", "Z")
