@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import datetime
 import json
 import logging
 import os
@@ -11,7 +13,7 @@ from typing import Any
 
 from dbus_fast.aio.message_bus import MessageBus
 
-from rdv import contract, rows
+from rdv import contract, peer, rows
 from rdv.acl import AccessList
 from rdv.admin_service import AdminService, because
 from rdv.bus_server import BusServer, Call, Handler
@@ -23,9 +25,13 @@ from rdv.facts import Facts, short_text
 from rdv.registry import Connection, Registry
 from rdv.session import Session, State
 from rdv.warnings import Warnings
-from vtunlib.errors import Busy, NotAllowed, RdvError
+from vtunlib.errors import Busy, NotAllowed, RdvError, UsageError
 from vtunlib.tunnel import Role
 from vtunlib.words import UNKNOWN
+
+SHELL_GRACE = 20.0
+"""Seconds for another shell service to attach what the former one has left. A restarted one
+that hands on as many connections as it can (rdv.handover) needs about half of it."""
 
 log = logging.getLogger(__name__)
 
@@ -43,8 +49,12 @@ class BusService:
         identify: Identify,
         access: AccessList,
         warnings: Warnings | None = None,
+        *,
+        grace: float = SHELL_GRACE,
     ) -> None:
+        """grace: seconds that connections stay online without a shell."""
         self.warnings = warnings or Warnings()
+        self._grace = grace
         self._identify = identify
         self._access = access
         self._registry = Registry()
@@ -70,14 +80,19 @@ class BusService:
     # connections
 
     async def _attach(self, call: Call) -> Sequence[Any]:
-        index, told = call.arguments
+        index, since, told = call.arguments
         with _socket(call, index) as connection:
             device, uid = self._identify(connection)
+            cookie = peer.cookie(connection)
         facts = Facts()
         for fact, text in told.items():
             facts = facts.told(device.role, fact, text)
         await self._server.watch(call.sender)
-        new = Connection(device, uid, call.sender, facts)
+        new = Connection(device, uid, call.sender, cookie, facts, since=_instant(since))
+        known = self._registry.attached_before(new)
+        if known is not None:
+            self._attached_again(known, new)
+            return self._attached(known)
         older = self._registry.attach(new)
         if older is not None:
             taken_over = NotAllowed("taken over by a newer connection of the same account")
@@ -85,7 +100,18 @@ class BusService:
         self.conductor.online(new)
         _log("%s %s is online", new)
         self._seen_of(new)
-        return new.handle, new.account, str(new.role), self._changes.revision(new.account)
+        return self._attached(new)
+
+    def _attached(self, connection: Connection) -> Sequence[Any]:
+        revision = self._changes.revision(connection.account)
+        return connection.handle, connection.account, str(connection.role), revision
+
+    def _attached_again(self, known: Connection, again: Connection) -> None:
+        """The connection goes on in another shell: nobody has come and nobody has gone."""
+        differs = (known.device, known.facts) != (again.device, again.facts)
+        known.device, known.facts, known.sender = again.device, again.facts, again.sender
+        if differs:
+            self._seen_of(known)
 
     async def _detach(self, call: Call) -> Sequence[Any]:
         connection = self._registry.detach(call.arguments[0], call.sender)
@@ -94,9 +120,16 @@ class BusService:
         return ()
 
     def _sender_gone(self, sender: str) -> None:
-        for connection in self._registry.of_sender(sender):
-            self._registry.remove(connection)
-            self._went_offline(connection, f"the shell of {connection.account} ended")
+        adrift = self._registry.set_adrift(sender)
+        if adrift:
+            asyncio.get_running_loop().call_later(self._grace, self._give_up, adrift)
+
+    def _give_up(self, adrift: list[Connection]) -> None:
+        """The grace is over: those that no shell has attached again are offline."""
+        for connection in adrift:
+            if not connection.sender and self._registry.online(connection.account) is connection:
+                self._registry.remove(connection)
+                self._went_offline(connection, f"the shell of {connection.account} ended")
 
     def _went_offline(self, connection: Connection, why: str) -> None:
         _log("%s %s is offline", connection)
@@ -207,6 +240,15 @@ def _socket(call: Call, index: int) -> socket.socket:
         except OSError:
             os.close(copy)
     raise NotAllowed("there is no socket")
+
+
+def _instant(epoch: int) -> datetime.datetime:
+    """When a connection came, by the word of its shell; not later than now."""
+    try:
+        told = datetime.datetime.fromtimestamp(epoch, datetime.UTC)
+    except (OverflowError, ValueError, OSError):
+        raise UsageError(f"{epoch} is no instant") from None
+    return min(told, datetime.datetime.now(datetime.UTC))
 
 
 def _log(text: str, connection: Connection) -> None:

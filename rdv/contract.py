@@ -54,9 +54,10 @@ class Fact(StrEnum):
     """The tunnel mode that a master wants: L2 or L3."""
 
 
-ATTACH = Method(SHELL_INTERFACE, "Attach", "ha{ss}", "ssst")
-"""(the device's connected socket, facts told before) -> (handle, account, role, revision as of Look).
-The account is the socket's peer by SO_PEERCRED. NotAllowed where it is no device."""
+ATTACH = Method(SHELL_INTERFACE, "Attach", "hxa{ss}", "ssst")
+"""(the device's connected socket, when it connected in seconds since the epoch, facts told before)
+-> (handle, account, role, revision as of Look). The account is the socket's peer by SO_PEERCRED, and
+a socket that was attached before (SO_COOKIE) goes on as it was. NotAllowed where it is no device."""
 DETACH = Method(SHELL_INTERFACE, "Detach", "s")
 """The connection has ended: the device is offline. An unknown handle is no error."""
 SET_FACT = Method(SHELL_INTERFACE, "SetFact", "sss")

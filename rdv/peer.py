@@ -6,6 +6,7 @@ import grp
 import pwd
 import socket
 import struct
+import sys
 from dataclasses import dataclass
 
 from rdv.devices import Device, DeviceStore
@@ -14,6 +15,7 @@ from vtunlib.tunnel import Role
 
 DEVICES_GROUP = "rdv-tundev"
 ROLE_GROUPS = {Role.ONSITE: "rdv-onsite", Role.MASTER: "rdv-master"}
+_SO_COOKIE = 57  # asm-generic/socket.h; Python has no name for it
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,11 @@ def uid(connection: socket.socket) -> int:
     size = struct.calcsize("3i")
     _pid, peer, _gid = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
     return int(peer)
+
+
+def cookie(connection: socket.socket) -> int:
+    """The kernel's number of this socket (SO_COOKIE): the same in every process, and never another's."""
+    return int.from_bytes(connection.getsockopt(socket.SOL_SOCKET, _SO_COOKIE, 8), sys.byteorder)
 
 
 def account(connection: socket.socket) -> Peer:

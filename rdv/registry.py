@@ -1,7 +1,9 @@
 """The devices that are online: one connection each, the newest wins.
 
 A connection is known by its handle, and a handle is worth something only to the
-bus connection that attached it. It keeps no sockets and does no I/O.
+bus connection that attached it. A shell service that is restarted hands its
+devices' connections on to the next one, which attaches them again: meanwhile
+they are adrift. The registry keeps no sockets and does no I/O.
 """
 
 from __future__ import annotations
@@ -19,11 +21,16 @@ from vtunlib.tunnel import Role
 
 @dataclass
 class Connection:
-    """One device's connection, from its attachment to its end. sender: unique name on the bus."""
+    """One device's connection, from its attachment to its end.
+
+    sender: unique bus name of the shell that attached it, empty while that one is
+    gone and the connection adrift. cookie: the socket's number (rdv.peer.cookie).
+    """
 
     device: Device
     uid: int
     sender: str
+    cookie: int
     facts: Facts = field(default_factory=Facts)
     handle: str = field(default_factory=lambda: secrets.token_hex(16))
     since: datetime.datetime = field(default_factory=lambda: datetime.datetime.now(datetime.UTC))
@@ -62,6 +69,19 @@ class Registry:
         self._by_account[connection.account] = connection
         self._by_handle[connection.handle] = connection
         return older
+
+    def attached_before(self, new: Connection) -> Connection | None:
+        """The connection that this is once more: the same socket of the same device."""
+        known = self._by_account.get(new.account)
+        same = known is not None and (known.cookie, known.role) == (new.cookie, new.role)
+        return known if same else None
+
+    def set_adrift(self, sender: str) -> list[Connection]:
+        """This shell has gone: its connections, which now wait for another one."""
+        lost = [c for c in self._by_handle.values() if c.sender == sender]
+        for connection in lost:
+            connection.sender = ""
+        return lost
 
     def detach(self, handle: str, sender: str) -> Connection | None:
         """Take a connection away; None where it is gone already. Raises NotAllowed."""
@@ -102,7 +122,3 @@ class Registry:
     def of_role(self, role: Role) -> list[Connection]:
         """All connections of devices of that role, by account."""
         return sorted((c for c in self._by_account.values() if c.role is role), key=lambda c: c.account)
-
-    def of_sender(self, sender: str) -> list[Connection]:
-        """All connections that this bus connection attached."""
-        return [c for c in self._by_handle.values() if c.sender == sender]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -60,6 +61,7 @@ class ShellSession:
         self._writer = writer
         self._reading: asyncio.Task[str] | None = None
         self._changed = asyncio.Event()
+        self._since = int(time.time())
         self._facts: dict[str, str] = {}
         self._revision: int | None = None
         self._debug = False
@@ -94,7 +96,9 @@ class ShellSession:
                 return
             socket = self._writer.get_extra_info("socket")
             try:
-                answer = await self._link.call(contract.ATTACH, 0, self._facts, fds=[socket.fileno()])
+                answer = await self._link.call(
+                    contract.ATTACH, 0, self._since, self._facts, fds=[socket.fileno()]
+                )
             except ManagerAway:
                 return
             except RdvError as error:

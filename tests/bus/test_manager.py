@@ -68,13 +68,29 @@ class Client:
 
     async def attach(self, account: str, facts: dict[str, str] | None = None) -> str:
         """The handle of a new connection of that device."""
+        with self.dialled(account) as theirs:
+            return await self.attach_socket(theirs, account, facts)
+
+    def dialled(self, account: str) -> socket.socket:
+        """The server's end of a new connection of that device."""
         ours, theirs = socket.socketpair()
         self.sockets.append(ours)
         ours.send(account.encode())
-        with theirs:
-            handle, told, role, _ = await self.ask(contract.ATTACH, 0, facts or {}, fds=[theirs.fileno()])
+        return theirs
+
+    async def attach_socket(
+        self, theirs: socket.socket, account: str, facts: dict[str, str] | None = None, since: int = 0
+    ) -> str:
+        """The handle of that connection, which came at `since`."""
+        fds = [theirs.fileno()]
+        handle, told, role, _ = await self.ask(contract.ATTACH, 0, since, facts or {}, fds=fds)
         assert (told, role) == (account, DEVICES[account].role)
         return str(handle)
+
+    async def online(self) -> dict[str, dict[str, Any]]:
+        """What is shown of the devices that are online, by account."""
+        rows = [json.loads(row) for row in await self.ask(contract.LIST_ONLINE)]
+        return {row["id"]: row for row in rows}
 
     async def signal(self, member: str) -> list[Any]:
         """The next signal of that name."""
@@ -95,12 +111,12 @@ def identify(connection: socket.socket) -> tuple[Device, int]:
 Body = Callable[[BusService, Client], Awaitable[None]]
 
 
-def with_manager(acl: Path, body: Body) -> None:
-    """Run `body` with a manager on the bus, and a client."""
+def with_manager(acl: Path, body: Body, *, grace: float = 0.0) -> None:
+    """Run `body` with a manager on the bus, and a client. grace: seconds, for the devices of a gone shell."""
 
     async def main() -> None:
         server, bus = await buses.connect(negotiate_unix_fd=True), await buses.connect(negotiate_unix_fd=True)
-        service = BusService(server, identify, AccessList(acl))
+        service = BusService(server, identify, AccessList(acl), grace=grace)
         await buses.own(server, contract.BUS_NAME)
         client = Client(bus)
         await _listen(bus)
@@ -172,9 +188,9 @@ def test_a_socket_of_somebody_else_and_none_at_all_are_refused(tmp_path: Path) -
         with ours, theirs:
             ours.send(b"root")
             with pytest.raises(NotAllowed, match="no device"):
-                await client.ask(contract.ATTACH, 0, {}, fds=[theirs.fileno()])
+                await client.ask(contract.ATTACH, 0, 0, {}, fds=[theirs.fileno()])
             with pytest.raises(NotAllowed, match="no socket"):
-                await client.ask(contract.ATTACH, 3, {}, fds=[theirs.fileno()])
+                await client.ask(contract.ATTACH, 3, 0, {}, fds=[theirs.fileno()])
 
     with_manager(tmp_path / "acl.toml", body)
 
@@ -201,7 +217,7 @@ def test_no_call_and_no_signal_leaves_a_descriptor_behind(tmp_path: Path) -> Non
         await client.bus.send(signal)
         for index in (0, 7):
             with pytest.raises(NotAllowed, match="no socket"):
-                await client.ask(contract.ATTACH, index, {}, fds=[read])
+                await client.ask(contract.ATTACH, index, 0, {}, fds=[read])
         os.close(read)
         os.close(write)
         assert descriptors() == before
@@ -222,13 +238,59 @@ def test_a_handle_is_worth_nothing_to_another_connection_and_ends_with_its_own(t
         while not client.heard.empty():
             client.heard.get_nowait()
         other.bus.disconnect()
-        # m1 is told that its list changed: the onsite went with the bus connection that attached it.
+        # m1 is told that its list changed: the onsite went with the bus connection that attached it,
+        # and no other one has taken it up.
         assert "m1" in (await client.signal("Changed"))[0]
         assert await client.ask(contract.LIST_ONSITES, master) == []
         for sock in other.sockets:
             sock.close()
 
     with_manager(tmp_path / "acl.toml", body)
+
+
+def test_a_restarted_shell_goes_on_with_its_devices(tmp_path: Path) -> None:
+    """Meanwhile they are online; who dialled anew in between has a connection of its own."""
+
+    async def body(_service: BusService, client: Client) -> None:
+        former, since = Client(await buses.connect(negotiate_unix_fd=True)), 1_700_000_000
+        first, second = client.dialled("o1"), client.dialled("o2")
+        with first, second:
+            await former.attach_socket(first, "o1", told(ONLINE), since)
+            await former.attach_socket(second, "o2", told(ONLINE), since)
+            master = await client.attach("m1")
+            revision = (await client.ask(contract.LOOK, master))[1]
+            former.bus.disconnect()
+            while await buses.owner(client.bus, former.bus.unique_name or ""):
+                pass
+            assert set(await client.online()) == {"m1", "o1", "o2"}
+            handle = await client.attach_socket(first, "o1", told(ONLINE), since)
+            assert (await client.ask(contract.LOOK, handle))[0] == ""
+            assert (await client.ask(contract.LOOK, master))[1] == revision  # nothing happened
+            await client.attach("o2")
+            online = await client.online()
+            assert online["o1"]["since"] == "2023-11-14T22:13:20Z" != online["o2"]["since"]
+            assert online["o1"]["lan"] == ONLINE[Fact.LAN]
+
+    with_manager(tmp_path / "acl.toml", body, grace=60.0)
+
+
+def test_what_no_shell_takes_up_is_offline_after_the_grace(tmp_path: Path) -> None:
+    async def body(_service: BusService, client: Client) -> None:
+        former = Client(await buses.connect(negotiate_unix_fd=True))
+        with former.dialled("o1") as kept, former.dialled("o2") as lost:
+            await former.attach_socket(kept, "o1")
+            await former.attach_socket(lost, "o2")
+            master = await client.attach("m1")
+            former.bus.disconnect()
+            await client.attach_socket(kept, "o1")
+            while set(await client.online()) != {"m1", "o1"}:
+                await client.signal("Changed")
+            rows = [json.loads(row)["id"] for row in await client.ask(contract.LIST_ONSITES, master)]
+            assert rows == ["o1"]
+            for sock in former.sockets:
+                sock.close()
+
+    with_manager(tmp_path / "acl.toml", body, grace=0.5)
 
 
 def test_nobody_ends_connections_by_a_signal_that_looks_like_the_bus_s(tmp_path: Path) -> None:

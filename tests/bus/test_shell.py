@@ -67,7 +67,7 @@ class Manager:
         return handler
 
     def _attach(self, call: Call, role: str) -> Sequence[Any]:
-        self.attached.append(call.arguments[1])
+        self.attached.append(call.arguments[2])
         return f"handle{len(self.attached)}", ME, role, self.revision
 
     @staticmethod

@@ -146,7 +146,7 @@ def test_a_rules_file_that_cannot_be_taken_allows_nothing(tmp_path: Path) -> Non
 
 
 def connection(account: str, role: Role = Role.ONSITE, sender: str = ":1.5") -> Connection:
-    return Connection(Device(account, role), os.getuid(), sender)
+    return Connection(Device(account, role), os.getuid(), sender, cookie=0)
 
 
 def test_a_newer_connection_of_an_account_takes_over() -> None:
