@@ -1,7 +1,8 @@
 """The Unix accounts of devices, and the keys that open them. Root only.
 
 An account can log in with its one key to rdv-sshd alone, where the word of its
-key line gives it its relay and nothing else.
+key line gives it its relay and nothing else. While an account is shut its key's
+file is kept aside, where sshd does not look: a login is refused at once.
 """
 
 from __future__ import annotations
@@ -107,18 +108,26 @@ def end_processes(account: str) -> None:
 
 def key(account: str) -> str:
     """The public key that opens the account, empty where none does. Raises RdvError on a foreign file."""
-    path = KEYS / account
+    path = key_file(account)
     try:
         line = path.read_text(encoding="ascii").strip()
     except FileNotFoundError:
         return ""
     except UnicodeDecodeError:
-        line = ""
+        line = "?"
+    if not line:
+        return ""  # shut before it had a key
     if not line.startswith(f"{_OPTIONS} "):
         raise RdvError(
             f"{path} is not as rdv-admin writes it", f"expected '{_OPTIONS} {_TYPE} AAAA… {account}'"
         )
     return parse_key(line.removeprefix(_OPTIONS))
+
+
+def key_file(account: str) -> Path:
+    """The file of what opens the account: where sshd looks for it, or aside while the account is shut."""
+    aside = _aside(account)
+    return aside if aside.exists() else KEYS / account
 
 
 def set_key(account: str, public_key: str) -> None:
@@ -127,12 +136,33 @@ def set_key(account: str, public_key: str) -> None:
     new = KEYS / f".{account}.new"
     new.write_text(f"{_OPTIONS} {parse_key(public_key)} {account}\n", encoding="ascii")
     new.chmod(0o644)  # sshd reads it as the account
-    new.rename(KEYS / account)
+    new.rename(key_file(account))
 
 
 def remove_key(account: str) -> None:
     """Let no key open the account any more."""
     (KEYS / account).unlink(missing_ok=True)
+    _aside(account).unlink(missing_ok=True)
+
+
+def shut(account: str) -> None:
+    """Let nothing open the account until `reopen`; its key is kept. Shut already is no error."""
+    KEYS.mkdir(mode=0o755, parents=True, exist_ok=True)
+    try:
+        (KEYS / account).rename(_aside(account))
+    except FileNotFoundError:
+        _aside(account).touch(mode=0o644)
+
+
+def reopen(account: str) -> None:
+    """Let the key that is kept open the account again. Open already is no error."""
+    aside = _aside(account)
+    if not aside.exists():
+        return
+    if aside.stat().st_size == 0:
+        aside.unlink()
+    else:
+        aside.rename(KEYS / account)
 
 
 def host_key() -> str:
@@ -143,6 +173,11 @@ def host_key() -> str:
         raise NotFound(f"there is no {HOST_KEY}", "'systemctl restart rdv-sshd' makes it") from None
     except (UsageError, UnicodeDecodeError) as error:
         raise RdvError(f"{HOST_KEY}: {error}") from None
+
+
+def _aside(account: str) -> Path:
+    # No account's name has a dot (rdv.devices), so sshd never takes this for somebody's file.
+    return KEYS / f".{account}.shut"
 
 
 def _members(group: str) -> list[str]:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from rdv import contract, rows
+from rdv import contract, drain, rows
 from rdv.bus_server import Call, Handler
 from rdv.conductor import Conductor
 from rdv.contract import Method
@@ -42,9 +42,13 @@ class AdminService:
         }
 
     async def _status(self, _call: Call) -> Sequence[Any]:
+        drained = drain.now()
         status = {
             "version": VERSION,
             "since": rows.iso(self._started),
+            "drain": None
+            if drained is None
+            else {"since": rows.iso(drained.since), "reason": drained.reason},
             "devices": self._online(),
             "sessions": self._sessions(),
             "warnings": [

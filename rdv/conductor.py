@@ -8,7 +8,7 @@ import logging
 import secrets
 from collections.abc import Callable, Iterator
 
-from rdv import addresses, leftovers, legs, session_files
+from rdv import addresses, drain, leftovers, legs, session_files
 from rdv.acl import AccessList
 from rdv.facts import short_text
 from rdv.life import Life
@@ -53,8 +53,8 @@ class Conductor:
     async def connect(self, master: Connection, account: str, reason: str) -> Session:
         """Open a session; returns when both legs may be dialled.
 
-        Raises NotAllowed, NotOnline, Busy, ModeNotPossible, MissingProgram,
-        UsageError, SessionFailed.
+        Raises Draining, NotAllowed, NotOnline, Busy, ModeNotPossible,
+        MissingProgram, UsageError, SessionFailed.
         """
         session = self._agree(master, account, short_text(reason, "reason"))
         life = self._lives[session.id] = Life(session, self._entered)
@@ -109,6 +109,7 @@ class Conductor:
 
     def _agree(self, master: Connection, account: str, reason: str) -> Session:
         """All that can refuse a session, before anything is made."""
+        drain.check()
         if not self._access.allows(master.account, account):
             raise NotAllowed(f"{master.account} may not reach {account}", "the RDV's admin can allow it")
         onsite = self._registry.need_online(account, Role.ONSITE)

@@ -80,8 +80,8 @@ SESSION_STATUS = Method(SHELL_INTERFACE, "SessionStatus", "s", "a{ss}")
 """-> state, and as far as known: id, onsite, master, mode, since, rtt_ms, reason, ended."""
 
 STATUS = Method(ADMIN_INTERFACE, "Status", "", "s")
-"""-> one JSON object: version, since (when the manager started), devices, sessions,
-warnings (key, text, since)."""
+"""-> one JSON object: version, since (when the manager started), drain (since, reason;
+or null), devices, sessions, warnings (key, text, since)."""
 LIST_ONLINE = Method(ADMIN_INTERFACE, "ListOnline", "", "as")
 LIST_SESSIONS = Method(ADMIN_INTERFACE, "ListSessions", "", "as")
 DROP_SESSION = Method(ADMIN_INTERFACE, "DropSession", "ss", "s")

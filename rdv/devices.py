@@ -14,6 +14,8 @@ from vtunlib.tunnel import Role
 
 DIRECTORY = Path("/etc/rdv/devices.d")
 
+_DISABLED = re.compile(r"\s*[\"']?disabled[\"']?\s*=")
+_FORMS = {str: "a text", list: "a list of names", bool: "true or false"}
 _ACCOUNT = re.compile(r"[a-z][a-z0-9-]{0,30}")
 
 
@@ -26,6 +28,8 @@ class Device:
     label: str = ""
     location: str = ""
     groups: tuple[str, ...] = ()
+    disabled: bool = False
+    """The manager takes no connection of it."""
 
 
 def check_account(name: str) -> str:
@@ -47,12 +51,12 @@ class DeviceStore:
         """The device of that account. Raises NotFound, ConfigError."""
         path = self._path(account)
         data, text = toml_file.read(path)
-        kinds = {"role": str, "label": str, "location": str, "groups": list}
+        kinds = {"role": str, "label": str, "location": str, "groups": list, "disabled": bool}
         for key, value in data.items():
             if key not in kinds:
                 raise toml_file.fault(path, text, key, f"one of {', '.join(kinds)}")
             if not isinstance(value, kinds[key]):
-                raise toml_file.fault(path, text, key, "a list of names" if kinds[key] is list else "a text")
+                raise toml_file.fault(path, text, key, _FORMS[kinds[key]])
         if data.get("role") not in list(Role):
             raise toml_file.fault(path, text, "role", '"onsite" or "master"')
         for key in ("label", "location"):
@@ -62,7 +66,12 @@ class DeviceStore:
         if not all(isinstance(name, str) and name and _showable(name) for name in groups):
             raise toml_file.fault(path, text, "groups", "a list of names")
         return Device(
-            account, Role(data["role"]), data.get("label", ""), data.get("location", ""), tuple(groups)
+            account,
+            Role(data["role"]),
+            data.get("label", ""),
+            data.get("location", ""),
+            tuple(groups),
+            data.get("disabled", False),
         )
 
     def names(self) -> list[str]:
@@ -86,6 +95,24 @@ class DeviceStore:
         except FileExistsError:
             raise AlreadyExists(f"there is a {path}") from None
         path.chmod(0o644)
+
+    def set_disabled(self, account: str, disabled: bool) -> bool:
+        """Say so in the device's file, its other lines and comments kept; whether that changed it.
+
+        Raises NotFound, ConfigError.
+        """
+        if self.read(account).disabled is disabled:
+            return False
+        path = self._path(account)
+        # Every value of the file is of one line, for none may hold a line's end.
+        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if not _DISABLED.match(line)]
+        # Before all else: at the end it might follow the head of a table.
+        text = "\n".join([*(["disabled = true"] if disabled else []), *lines, ""])
+        new = path.with_suffix(".new")
+        new.write_text(text, encoding="utf-8")
+        new.chmod(path.stat().st_mode & 0o777)
+        new.rename(path)
+        return True
 
     def remove(self, account: str) -> bool:
         """Delete the device's file; whether there was one."""

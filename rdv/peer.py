@@ -58,6 +58,8 @@ def device(connection: socket.socket, store: DeviceStore) -> tuple[Device, int]:
         raise NotAllowed(f"{peer.account} is no device", "the admin adds it with rdv-admin") from None
     except ConfigError as error:
         raise NotAllowed(f"the file of device {peer.account} cannot be taken: {error}") from None
+    if known.disabled:
+        raise NotAllowed(f"{peer.account} is disabled", "the RDV's admin can enable it")
     for name in (DEVICES_GROUP, ROLE_GROUPS[known.role]):
         if not _is_member(peer.account, name):
             raise NotAllowed(f"{peer.account} is not in group {name}")

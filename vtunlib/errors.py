@@ -146,6 +146,12 @@ class NotRunning(RdvError):
     exit_code = 18
 
 
+class Draining(RdvError):
+    """The server takes no new sessions for now: maintenance is ahead."""
+
+    exit_code = 19
+
+
 def _classes(base: type[RdvError]) -> dict[str, type[RdvError]]:
     found = {base.__name__: base}
     for child in base.__subclasses__():

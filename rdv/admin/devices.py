@@ -1,4 +1,4 @@
-"""`rdv-admin device`: adding, listing and removing devices.
+"""`rdv-admin device`: adding and listing devices, and whose key opens which.
 
 What a device is, is in files, so all of it works without the manager; only which
 devices are online, nobody else knows.
@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from rdv import accounts, contract
+from rdv.admin import cutting_off
+from rdv.admin.cutting_off import disconnect
 from rdv.admin.link import manager, note, show_json
 from rdv.devices import Device, DeviceStore, check_account
 from rdv.facts import short_text
@@ -57,9 +59,7 @@ def add_parser(subjects: Any) -> None:
     show.add_argument("name")
     show.add_argument("--json", action="store_true")
     show.set_defaults(work=device_show)
-    remove = devices.add_parser("remove", help="end its session and connection, delete its account")
-    remove.add_argument("name")
-    remove.set_defaults(work=device_remove)
+    cutting_off.add_parser(devices)
 
 
 def _key_arguments(parser: argparse.ArgumentParser) -> None:
@@ -169,17 +169,8 @@ async def device_set_key(arguments: argparse.Namespace) -> None:
         print(f"{name}: that key opens it already")
         return
     accounts.set_key(name, key)
-    await _disconnect(name, "its key was replaced")
+    await disconnect(name, "its key was replaced")
     print(f"{name}: only that key opens it now")
-
-
-async def _disconnect(name: str, reason: str) -> None:
-    """End the device's session and its SSH connection, the latter also without the manager."""
-    try:
-        await manager(contract.DROP_DEVICE, name, reason)
-    except (NotRunning, Timeout) as error:
-        note(f"{error}; a session that it is in ends as soon as the manager runs")
-    accounts.end_processes(name)
 
 
 async def _devices() -> list[dict[str, Any]]:
@@ -199,6 +190,7 @@ async def _devices() -> list[dict[str, Any]]:
             "id": device.account,
             "role": str(device.role),
             "online": None if online is None else device.account in online,
+            "disabled": device.disabled,
             "label": device.label,
             "location": device.location,
         }
@@ -218,12 +210,18 @@ async def device_list(arguments: argparse.Namespace) -> None:
             [
                 row["id"],
                 row["role"],
-                {True: "online", False: "offline", None: "?"}[row["online"]],
+                _state(row),
                 *(str(row.get(key) or "-") for key in ("label", "location", "lan", "since")),
             ]
             for row in rows
         ]
         print(table(("DEVICE", "ROLE", "STATE", "LABEL", "LOCATION", "LAN", "ONLINE SINCE"), shown))
+
+
+def _state(row: dict[str, Any]) -> str:
+    if row["disabled"]:
+        return "disabled"
+    return {True: "online", False: "offline", None: "?"}[row["online"]]
 
 
 async def device_show(arguments: argparse.Namespace) -> None:
@@ -237,17 +235,3 @@ async def device_show(arguments: argparse.Namespace) -> None:
     for key, value in row.items():
         shown = " ".join(value) if isinstance(value, list) else value
         print(f"{key:<10} {'-' if shown in ('', None) else printable(str(shown))}")
-
-
-async def device_remove(arguments: argparse.Namespace) -> None:
-    """End the device's session and connection, and let it never come back."""
-    name = check_account(arguments.name)
-    store = DeviceStore()
-    if name not in store.names() and accounts.role(name) is None:
-        raise NotFound(f"there is no device {name}", "'rdv-admin device list' shows them")
-    # The key first: it must not come back between.
-    accounts.remove_key(name)
-    await _disconnect(name, "removed")
-    accounts.remove(name)
-    store.remove(name)
-    print(f"{name}: removed")

@@ -8,11 +8,11 @@ import os
 import sys
 from collections.abc import Awaitable, Callable
 
-from rdv.admin import devices, sessions
+from rdv.admin import devices, drain, sessions
 from vtunlib.errors import NotAllowed, RdvError
 from vtunlib.version import VERSION
 
-SUBJECTS = (devices, sessions)
+SUBJECTS = (devices, sessions, drain)
 """Each adds its words, with `work` set to what they do."""
 
 Work = Callable[[argparse.Namespace], Awaitable[None]]
@@ -22,9 +22,11 @@ examples:
   rdv-admin device add rpi1100 --role onsite --location "Royal Champagne, boiler room" \\
             --key "ssh-ed25519 AAAA… rpi1100" --server rdv.example.com --bundle rpi1100.toml
   rdv-admin device list
+  rdv-admin device disable rpi1100
   rdv-admin device remove rpi1100
   rdv-admin session list --json
   rdv-admin session drop rpi1100
+  rdv-admin drain --reason "new kernel at 18:00"
 """
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from rdv import accounts
 from rdv.accounts import parse_key
 from vtunlib.errors import UsageError
 
@@ -33,3 +36,41 @@ def test_a_key_is_taken_without_its_comment(text: str) -> None:
 def test_what_is_no_key_is_refused_with_the_form_that_was_expected(text: str) -> None:
     with pytest.raises(UsageError, match=r"expected|copy"):
         parse_key(text)
+
+
+@pytest.fixture
+def keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where sshd looks for the keys."""
+    monkeypatch.setattr(accounts, "KEYS", tmp_path / "keys")
+    return tmp_path / "keys"
+
+
+def test_a_shut_account_has_no_key_for_sshd_and_gets_its_own_back(keys: Path) -> None:
+    accounts.set_key("rpi1", f"ssh-ed25519 {DATA}")
+    line = (keys / "rpi1").read_text()
+    for _ in range(2):
+        accounts.shut("rpi1")
+        assert not (keys / "rpi1").exists()
+        assert accounts.key("rpi1") == f"ssh-ed25519 {DATA}"
+    for _ in range(2):
+        accounts.reopen("rpi1")
+        assert (keys / "rpi1").read_text() == line
+    assert [path.name for path in keys.iterdir()] == ["rpi1"]
+
+
+def test_a_key_that_is_set_while_the_account_is_shut_opens_it_only_afterwards(keys: Path) -> None:
+    accounts.shut("rpi1")
+    assert accounts.key("rpi1") == ""
+    accounts.set_key("rpi1", f"ssh-ed25519 {DATA}")
+    assert not (keys / "rpi1").exists()
+    accounts.reopen("rpi1")
+    assert DATA in (keys / "rpi1").read_text()
+
+
+def test_an_account_without_a_key_is_shut_and_reopened(keys: Path) -> None:
+    accounts.shut("rpi1")
+    accounts.reopen("rpi1")
+    assert not list(keys.iterdir())
+    accounts.shut("rpi1")
+    accounts.remove_key("rpi1")
+    assert not list(keys.iterdir())

@@ -107,12 +107,30 @@ def test_a_device_s_file_is_written_and_read_back(tmp_path: Path) -> None:
         store.read("rpi1100")
 
 
+def test_a_device_is_disabled_and_enabled_and_its_file_is_else_as_the_admin_wrote_it(tmp_path: Path) -> None:
+    store, file = DeviceStore(tmp_path), tmp_path / "rpi1100.toml"
+    text = '# bought in May\nrole = "onsite"\n\nlabel = "not disabled = true"  # Acme\ngroups = ["a"]\n'
+    file.write_text(text)
+    file.chmod(0o640)
+    assert not store.set_disabled("rpi1100", False)
+    assert store.set_disabled("rpi1100", True) and not store.set_disabled("rpi1100", True)
+    assert store.read("rpi1100") == Device("rpi1100", Role.ONSITE, "not disabled = true", "", ("a",), True)
+    assert file.stat().st_mode & 0o777 == 0o640
+    assert store.set_disabled("rpi1100", False)
+    assert file.read_text() == text
+    file.write_text(f"{text}disabled = false # for now\n")
+    assert store.set_disabled("rpi1100", True)
+    assert store.read("rpi1100").disabled
+    assert store.names() == ["rpi1100"]
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
         ('role = "both"\n', "1: role"),
         ('role = "onsite"\nlabel = 3\n', "2: label"),
         ('role = "onsite"\ncolor = "red"\n', "2: color"),
+        ('role = "onsite"\ndisabled = "yes"\n', "2: disabled"),
         ('role = "onsite"\nlocation = "a\\u0007"\n', "2: location"),
         ("role = onsite\n", "rpi1.toml"),
     ],
