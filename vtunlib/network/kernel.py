@@ -36,6 +36,9 @@ class Link:
     """As `ip link add type` calls it; empty for hardware."""
     data: dict[str, Any]
     """The attributes of its kind."""
+    received: int
+    """Bytes since it was made."""
+    sent: int
 
 
 class Kernel:
@@ -68,6 +71,7 @@ class Kernel:
         info = message.get_attr("IFLA_LINKINFO")
         data = info.get_attr("IFLA_INFO_DATA") if info else None
         up = bool(message["flags"] & IFF_UP)
+        counted = message.get_attr("IFLA_STATS64") or {}
         return Link(
             index=message["index"],
             up=up,
@@ -77,6 +81,8 @@ class Kernel:
             bridge=message.get_attr("IFLA_MASTER") or 0,
             kind=(info.get_attr("IFLA_INFO_KIND") if info else None) or "",
             data=dict(data["attrs"]) if data and "attrs" in data else {},
+            received=counted.get("rx_bytes", 0),
+            sent=counted.get("tx_bytes", 0),
         )
 
     def need_link(self, name: str) -> Link:
