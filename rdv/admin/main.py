@@ -8,11 +8,13 @@ import os
 import sys
 from collections.abc import Awaitable, Callable
 
-from rdv.admin import devices, drain, sessions
+from rdv import restore
+from rdv.admin import backup, devices, drain, sessions
+from rdv.admin.link import note
 from vtunlib.errors import NotAllowed, RdvError
 from vtunlib.version import VERSION
 
-SUBJECTS = (devices, sessions, drain)
+SUBJECTS = (devices, sessions, drain, backup)
 """Each adds its words, with `work` set to what they do."""
 
 Work = Callable[[argparse.Namespace], Awaitable[None]]
@@ -27,6 +29,8 @@ examples:
   rdv-admin session list --json
   rdv-admin session drop rpi1100
   rdv-admin drain --reason "new kernel at 18:00"
+  rdv-admin backup /root/rdv.backup
+  rdv-admin restore /root/rdv.backup
 """
 
 
@@ -37,6 +41,8 @@ def main() -> int:
         if os.geteuid() != 0:
             raise NotAllowed("only root may do this", "use sudo")
         work: Work = arguments.work
+        if restore.marked() is not None and work is not backup.put_back:
+            note("a restore was interrupted: this RDV is neither as before nor as in the backup; do it again")
         asyncio.run(_awaited(work, arguments))
     except RdvError as error:
         print(f"rdv-admin: {error}", file=sys.stderr)
