@@ -32,9 +32,14 @@ TREES = ("etc/rdv", "var/lib/rdv")
 PROGRAMS = ("etc/rdv/sshd_config", "etc/rdv/stunnel.conf")
 """Configuration in another program's words: each version brings its own, unless the admin changed it."""
 PACKAGE = "rdv-server"
+RESTORING = (".restore", ".restoring")
+"""What a restore keeps beside the files until it is done: its stage and its mark."""
 
 _SQLITE = b"SQLite format 3\0"
-_SQLITE_BESIDE = ("-wal", "-shm", "-journal")
+BESIDE_DATABASE = ("-wal", "-shm", "-journal")
+"""Ends of the names of what SQLite keeps beside a database."""
+_PASSING = (*BESIDE_DATABASE, ".new")
+"""Ends of the names of what is being written, and is in its place a moment later."""
 _WRITER_SECONDS = 30.0
 """How long another's write to a database is waited for."""
 
@@ -92,8 +97,7 @@ def names(root: Path) -> list[str]:
 def _below(root: Path, folder: str) -> Iterator[str]:
     yield folder
     for path in sorted((root / folder).iterdir()):
-        # Hidden: what is being written by somebody, and moved into its place a moment later.
-        if path.name.startswith(".") or path.name.endswith(_SQLITE_BESIDE):
+        if path.name in RESTORING or path.name.endswith(_PASSING):
             continue
         name = f"{folder}/{path.name}"
         if path.is_dir() and not path.is_symlink():

@@ -23,16 +23,16 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from rdv import backup, settings
-from rdv.backup import FORMAT, MANIFEST, TREES, Manifest
+from rdv.backup import BESIDE_DATABASE, FORMAT, MANIFEST, RESTORING, TREES, Manifest
 from rdv.devices import Device, DeviceStore
 from vtunlib.errors import Busy, ConfigError, RdvError
 from vtunlib.run import run
 
-MARK = Path("etc/rdv/.restoring")
+_STAGE, _MARK = RESTORING
+MARK = Path("etc/rdv", _MARK)
 """There while a restore runs, and after one that was interrupted. It names the units to start again."""
 
-_STAGE = ".restore"
-_NAME = re.compile(rf"(?:{'|'.join(TREES)})(?:/[A-Za-z0-9_@+][A-Za-z0-9_@+.-]*)*")
+_NAME = re.compile(rf"(?:{'|'.join(TREES)})(?:/\.?[A-Za-z0-9_@+][A-Za-z0-9_@+.-]*)*")
 _MANIFEST_BYTES = 64 << 20
 _CHUNK = 1 << 20
 _KEY_LINE = re.compile(r'restrict,[^\n]*command="[a-z-]+"[^\n]* ssh-ed25519 [^\n]+\n?')
@@ -81,8 +81,7 @@ class Staged:
             if name not in self._found and (self._root / name).is_file() and not self._stays(name):
                 _forget_log(self._root / name)
                 (self._root / name).unlink()
-        for tree in TREES:
-            _sync(self._root / tree)
+        os.sync()
 
     def _stays(self, name: str) -> bool:
         """What the package brings, or makes where it is missing, and the backup says nothing about."""
@@ -179,7 +178,7 @@ def _check_version(version: str) -> None:
 
 def _stage(tar: tarfile.TarFile, member: tarfile.TarInfo, manifest: Manifest, root: Path) -> None:
     """Write one member below the stage, as it is to be. Raises ConfigError."""
-    if not _NAME.fullmatch(member.name):
+    if not _NAME.fullmatch(member.name) or set(RESTORING) & set(member.name.split("/")):
         raise ConfigError(f"the backup has a member {member.name!r}", "no backup of an RDV has")
     if not (member.isreg() or member.isdir()):
         raise ConfigError(
@@ -226,7 +225,7 @@ def _check_settings(root: Path, found: set[str]) -> None:
     for name in sorted(found):
         if name.startswith("etc/rdv/keys/"):
             line = _staged(root, name).read_bytes().decode("ascii", errors="replace")
-            if not _KEY_LINE.fullmatch(line):
+            if line and not _KEY_LINE.fullmatch(line):
                 raise ConfigError(f"{name} in the backup is no key line of a device")
     config = "etc/rdv/sshd_config"
     if config in found:
@@ -235,16 +234,8 @@ def _check_settings(root: Path, found: set[str]) -> None:
 
 def _forget_log(database: Path) -> None:
     """A log beside a database that goes would be taken for the next one's."""
-    for end in ("-wal", "-shm", "-journal"):
+    for end in BESIDE_DATABASE:
         database.with_name(database.name + end).unlink(missing_ok=True)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 # The mark.
@@ -263,9 +254,7 @@ def mark(units: list[str], root: Path = Path("/")) -> None:
     """From here on this server is neither as before nor as in the backup."""
     with (root / MARK).open("w", encoding="utf-8") as file:
         file.write("\n".join(units))
-        file.flush()
-        os.fsync(file.fileno())
-    _sync((root / MARK).parent)
+    os.sync()
 
 
 def unmark(root: Path = Path("/")) -> None:

@@ -15,6 +15,7 @@ import json
 import signal
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from ipaddress import IPv4Interface
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import TypeVar
@@ -50,6 +51,7 @@ class Lab:
         self.place = Place(name)
         self.packages = packages
         self.rdv: Machine
+        self.spares: list[Machine] = []
         self.onsites: list[Machine] = []
         self.masters: list[Machine] = []
         self.cameras: list[Camera] = []
@@ -93,7 +95,7 @@ class Lab:
     def hosts(self) -> list[Host]:
         """Everything that may run programs."""
         plain: list[Host] = [*self.cameras, *self.laptops, *self.bystanders]
-        routers = [*self.routers.values(), *self.switches.values()]
+        routers = [*self.routers.values(), *self.switches.values(), *self.spares]
         return [*plain, *routers, *(self.machines if hasattr(self, "rdv") else [])]
 
     @property
@@ -190,6 +192,15 @@ class Lab:
             ]
         )
         config.put_bundle(machine, self.rdv.run(["cat", bundle]).out, adapter=ADAPTER)
+
+    def another_rdv(self, name: str, address: IPv4Interface) -> Machine:
+        """One more host on the internet with the server's packages, booted; nobody dials it."""
+        machine = self._machine(name, Role.RDV)
+        self.spares.append(machine)
+        self.switches["internet"].plug(machine, UPLINK)
+        config.static_address(machine, UPLINK, address)
+        self._boot(machine)
+        return machine
 
     def start_devices(self) -> None:
         """Boot all onsites and masters at once."""

@@ -29,6 +29,7 @@ def server(tmp_path: Path) -> Path:
     (root / "etc/rdv/ssh_host_ed25519_key").chmod(0o600)
     (root / "etc/rdv/rdv.toml").write_text('[server]\nname = "rdv.example.com"\n')
     (root / "etc/rdv/keys/rpi1100").write_text(KEY)
+    (root / "etc/rdv/keys/.rpi1300.shut").write_text("")
     (root / "etc/rdv/keys/.rpi1200.new").write_text("half of a key")
     (root / "etc/rdv/devices.d/rpi1100.toml").write_text('role = "onsite"\n')
     (root / "etc/rdv/tls/ca.pem").write_text("CA")
@@ -184,6 +185,7 @@ def owned(name: str) -> Change:
         (added("/etc/passwd"), "has a member"),
         (added("etc/rdv/../passwd"), "has a member"),
         (added("etc/rdv/.restoring"), "has a member"),
+        (added("etc/rdv/keys/.restore/x"), "has a member"),
         (added("etc/rdv//keys"), "has a member"),
         (added("etc/rdvx"), "has a member"),
         (added("etc/rdv/key\n"), "has a member"),
