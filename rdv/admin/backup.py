@@ -12,6 +12,8 @@ from typing import Any, BinaryIO
 
 from rdv import accounts, backup, restore
 from rdv.admin.link import note
+from rdv.audit.events import Event, Kind
+from rdv.audit.store import Store, StoreFailed
 from rdv.restore import Staged
 from vtunlib import units
 from vtunlib.errors import AlreadyExists, RdvError, UsageError
@@ -44,6 +46,15 @@ async def save(arguments: argparse.Namespace) -> None:
     where = "" if arguments.file == "-" else f" in {arguments.file}"
     print(f"backed up{where}: {devices} devices, {len(manifest.files)} files", file=sys.stderr)
     note("it holds this server's private keys: keep it as you keep those")
+    await asyncio.to_thread(_keep, Event(Kind.BACKED_UP, more={"devices": devices}))
+
+
+def _keep(event: Event) -> None:
+    try:
+        with Store() as store:
+            store.append([event])
+    except StoreFailed as error:
+        note(f"this is not in the audit: {error}")
 
 
 async def put_back(arguments: argparse.Namespace) -> None:
@@ -93,6 +104,8 @@ def _restore(archive: BinaryIO, force: bool) -> None:
         for unit in reversed(stopped):
             units.start(unit, deadline=60.0)
         restore.unmark()
+        told = {"host": manifest.host, "made": manifest.made, "version": manifest.version}
+        _keep(Event(Kind.RESTORED, more=told | {"devices": len(staged.devices)}))
         print(f"restored: {manifest.host} as of {manifest.made}, version {manifest.version}")
         print(f"{len(staged.devices)} devices; they dial in by themselves as soon as they reach this host")
 

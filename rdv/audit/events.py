@@ -44,6 +44,10 @@ class Kind(StrEnum):
     """more: master, error (its class), why."""
     DRAIN = "drain"
     """more: on (whether new sessions are refused from now on)."""
+    BACKED_UP = "backed-up"
+    """A backup, which holds the private keys, was written. more: devices (how many)."""
+    RESTORED = "restored"
+    """What comes before this was the backup's host's. more: host, made, version, devices."""
 
 
 @dataclass(frozen=True)
