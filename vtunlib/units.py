@@ -68,6 +68,12 @@ def restart(unit: str, *, deadline: float = 20.0) -> None:
         _job(bus, unit, deadline, lambda: _call(bus, b"RestartUnit", b"ss", unit, "replace"))
 
 
+def reload(unit: str, *, deadline: float = 20.0) -> None:
+    """Have `unit` read its configuration anew, and wait until it has. Raises RdvError, Timeout."""
+    with _connection() as bus:
+        _job(bus, unit, deadline, lambda: _call(bus, b"ReloadUnit", b"ss", unit, "replace"))
+
+
 def start_transient(
     name: str,
     argv: Sequence[str],

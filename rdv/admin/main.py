@@ -9,12 +9,12 @@ import sys
 from collections.abc import Awaitable, Callable
 
 from rdv import restore
-from rdv.admin import backup, devices, drain, sessions
+from rdv.admin import backup, devices, drain, sessions, tls
 from rdv.admin.link import note
 from vtunlib.errors import NotAllowed, RdvError
 from vtunlib.version import VERSION
 
-SUBJECTS = (devices, sessions, drain, backup)
+SUBJECTS = (devices, sessions, drain, backup, tls)
 """Each adds its words, with `work` set to what they do."""
 
 Work = Callable[[argparse.Namespace], Awaitable[None]]

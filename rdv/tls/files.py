@@ -1,0 +1,73 @@
+"""Where the keys and certificates of TLS are, and how they are written.
+
+What stunnel serves is one file, so that a key is never beside another's certificate.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import grp
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from vtunlib.errors import RdvError
+
+FOLDER = Path("/etc/rdv/tls")
+CA_KEY = "ca.key"
+CA = "ca.crt"
+SERVER = "server.pem"
+"""Key, certificate and what is between it and its root, as stunnel serves it."""
+BUNDLE_CA = "bundle.crt"
+"""What devices check the server's certificate against; empty: the CAs that their Debian brings."""
+
+STUNNEL_CONF = Path("/etc/rdv/stunnel.conf")
+STUNNEL_USER = "stunnel4"
+"""Made by Debian's stunnel4."""
+
+
+def bundle_ca(folder: Path = FOLDER) -> str:
+    """The PEM text for ca_cert of a device's bundle; empty where it needs none. Raises RdvError."""
+    try:
+        return (folder / BUNDLE_CA).read_text(encoding="ascii")
+    except FileNotFoundError:
+        raise RdvError(
+            f"there is no {folder / BUNDLE_CA}", "'systemctl start rdv-certificate' makes CA and certificate"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise RdvError(f"cannot read {folder / BUNDLE_CA}: {error}") from None
+
+
+@contextmanager
+def locked(folder: Path = FOLDER) -> Iterator[None]:
+    """Nobody else changes what is there: the timer, an installation, an admin at once."""
+    folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def write(path: Path, text: str, *, mode: int = 0o644, group: str | None = None) -> None:
+    """Write whole or not at all, also where the power goes; mode and group before the name."""
+    new = path.with_name(f".{path.name}.new")
+    new.unlink(missing_ok=True)
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write(text)
+        if group is not None:
+            os.fchown(descriptor, 0, _gid(group))
+        os.fchmod(descriptor, mode)
+        file.flush()
+        os.fsync(descriptor)
+    new.rename(path)
+
+
+def _gid(group: str) -> int:
+    try:
+        return grp.getgrnam(group).gr_gid
+    except KeyError:
+        raise RdvError(f"there is no group {group}", "reinstall the package that makes it") from None
