@@ -18,6 +18,7 @@ from rdv.admin.cutting_off import disconnect
 from rdv.admin.link import manager, note, show_json
 from rdv.devices import Device, DeviceStore, check_account
 from rdv.facts import short_text
+from rdv.tls import bundle
 from vtunlib.errors import (
     AlreadyExists,
     ConfigError,
@@ -136,11 +137,14 @@ def _check_same(known: Device, device: Device, key: str) -> None:
 
 def _tell_configuration(arguments: argparse.Namespace, device: Device, host_key: str) -> None:
     server = arguments.server or "NAME-OF-THIS-SERVER"
+    if arguments.server and (warning := bundle.prepare(server)):
+        note(f"warning: {warning}")
     lines = [
         "[rdv]",
         f"server   = {json.dumps(server)}",
         f"account  = {json.dumps(device.account)}",
         f"host_key = {json.dumps(host_key)}",
+        *bundle.lines(),
         "",
     ]
     if device.role is Role.ONSITE:

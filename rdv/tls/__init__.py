@@ -4,8 +4,3 @@ stunnel takes the TLS off and hands the SSH inside it to rdv-sshd. What
 authenticates the server to a device is its pinned SSH host key; the certificate
 lets the device tell an interception from a broken network.
 """
-
-from rdv.tls.files import bundle_ca
-from rdv.tls.upkeep import ensure_name
-
-__all__ = ["bundle_ca", "ensure_name"]

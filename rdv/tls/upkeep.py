@@ -100,17 +100,6 @@ def ensure(folder: Path = files.FOLDER, also: Sequence[str] = (), *, anew: bool 
         return due
 
 
-def ensure_name(name: str) -> bool:
-    """Whether the certificate had to be issued anew so that it is for `name` too, and is served so.
-
-    One that the admin gave stays as it is. Raises RdvError.
-    """
-    if not ensure(also=[name]):
-        return False
-    reload()
-    return True
-
-
 def own_names() -> list[str]:
     """The names and addresses of this server, the one that devices know first. Raises RdvError."""
     names = [_first_name(), socket.gethostname(), socket.getfqdn()]

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from rdv import tls
 from rdv.tls import authority, check, files, given, upkeep
 from rdv.tls.authority import Pair
 from vtunlib import certificate
@@ -39,7 +38,7 @@ def test_made_once_and_the_same_again_changes_nothing(tmp_path: Path) -> None:
     ca, server = (tmp_path / files.CA).read_text(), (tmp_path / files.SERVER).read_text()
     assert upkeep.ensure(tmp_path) == ""
     assert ((tmp_path / files.CA).read_text(), (tmp_path / files.SERVER).read_text()) == (ca, server)
-    assert tls.bundle_ca(tmp_path) == ca
+    assert files.bundle_ca(tmp_path) == ca
     assert stat.S_IMODE((tmp_path / files.CA_KEY).stat().st_mode) == 0o600
     assert stat.S_IMODE((tmp_path / files.SERVER).stat().st_mode) == 0o640
     served = upkeep.served(tmp_path)
@@ -86,16 +85,16 @@ def test_a_given_certificate_is_served_and_bundles_carry_its_ca_beside_our_own(
 ) -> None:
     folder = tmp_path / "tls"
     upkeep.ensure(folder)
-    own = tls.bundle_ca(folder)
+    own = files.bundle_ca(folder)
     pair = authority.issue(ca, ["rdv.example.com"], NOW)
     cert, key = _given(tmp_path, pair.certificate + ca.certificate, pair.key)
     given.use(given.examine(cert, key, None, public=False), folder)
     served = upkeep.served(folder)
     assert served is not None and not served.own
-    assert tls.bundle_ca(folder) == ca.certificate + own
+    assert files.bundle_ca(folder) == ca.certificate + own
     assert upkeep.ensure(folder, ["another.example.com"]) == "", "it is not ours to renew"
     assert upkeep.ensure(folder, anew=True)
-    assert tls.bundle_ca(folder) == own
+    assert files.bundle_ca(folder) == own
 
 
 @pytest.mark.parametrize(
