@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from rdv import contract, drain, rows
+from rdv import contract, drain, rows, traffic
 from rdv.bus_server import Call, Handler
 from rdv.conductor import Conductor
 from rdv.contract import Method
@@ -50,7 +51,7 @@ class AdminService:
             if drained is None
             else {"since": rows.iso(drained.since), "reason": drained.reason},
             "devices": self._online(),
-            "sessions": self._sessions(),
+            "sessions": await self._sessions(),
             "warnings": [
                 {"key": warning.key, "text": warning.text, "since": rows.iso(warning.since)}
                 for warning in self._warnings
@@ -62,7 +63,7 @@ class AdminService:
         return [[json.dumps(row, ensure_ascii=False) for row in self._online()]]
 
     async def _list_sessions(self, _call: Call) -> Sequence[Any]:
-        return [[json.dumps(row, ensure_ascii=False) for row in self._sessions()]]
+        return [[json.dumps(row, ensure_ascii=False) for row in await self._sessions()]]
 
     async def _drop_session(self, call: Call) -> Sequence[Any]:
         name, reason = call.arguments
@@ -88,8 +89,15 @@ class AdminService:
             for connection in sorted(self._registry, key=lambda c: c.account)
         ]
 
-    def _sessions(self) -> list[dict[str, Any]]:
-        return [rows.session(life) for life in self._conductor]
+    async def _sessions(self) -> list[dict[str, Any]]:
+        lives = list(self._conductor)
+        amounts = await asyncio.gather(
+            *(asyncio.to_thread(traffic.known, life.session.namespace) for life in lives)
+        )
+        return [
+            rows.session(life.session, life.state, life.rtt, amount)
+            for life, amount in zip(lives, amounts, strict=True)
+        ]
 
 
 def because(what: str, reason: str) -> str:

@@ -205,7 +205,8 @@ class BusService:
         if life is None:
             ended = self.conductor.ended.get(connection.account)
             return [{"state": "none"} | ({"ended": ended} if ended else {})]
-        row = {key: str(value) for key, value in rows.session(life).items() if value not in (None, "")}
+        known = rows.session(life.session, life.state, life.rtt)
+        row = {key: str(value) for key, value in known.items() if value not in (None, "")}
         return [row]
 
     # what they share

@@ -7,7 +7,8 @@ from typing import Any
 
 from rdv.life import Life
 from rdv.registry import Connection
-from rdv.session import State
+from rdv.session import Session, State
+from rdv.traffic import Traffic
 
 
 def device(connection: Connection, life: Life | None) -> dict[str, Any]:
@@ -27,17 +28,20 @@ def device(connection: Connection, life: Life | None) -> dict[str, Any]:
     }
 
 
-def session(life: Life) -> dict[str, Any]:
-    """A session."""
-    agreed = life.session
+def session(
+    agreed: Session, state: State, rtt: float | None = None, traffic: Traffic | None = None
+) -> dict[str, Any]:
+    """A session. rtt: seconds; traffic: bytes each way; None where they are not known."""
     return {
-        "state": str(State.LEGS if life.state is State.BIRTH else life.state),
+        "state": str(State.LEGS if state is State.BIRTH else state),
         "id": agreed.id,
         "onsite": agreed.onsite.account,
         "master": agreed.master.account,
         "mode": str(agreed.mode),
         "since": iso(agreed.born),
-        "rtt_ms": None if life.rtt is None else round(life.rtt * 1000, 1),
+        "rtt_ms": None if rtt is None else round(rtt * 1000, 1),
+        "to_onsite": traffic and traffic.to_onsite,
+        "from_onsite": traffic and traffic.from_onsite,
         "reason": agreed.reason,
     }
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rdv import glue
-from vtunlib.errors import NotFound
+from vtunlib.errors import NotFound, RdvError
 from vtunlib.namespace import inside
 from vtunlib.network.kernel import Kernel
 
@@ -37,4 +37,12 @@ def read(namespace: str) -> Traffic | None:
     try:
         return inside(namespace, count)
     except NotFound:
+        return None
+
+
+def known(namespace: str) -> Traffic | None:
+    """The same, and None too where it cannot be read: for showing."""
+    try:
+        return read(namespace)
+    except RdvError:
         return None

@@ -13,15 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from rdv import accounts, contract
-from rdv.admin import cutting_off
+from rdv.admin import cutting_off, inventory
 from rdv.admin.cutting_off import disconnect
 from rdv.admin.link import manager, note, show_json
+from rdv.admin.shown import cell, fitted, width
 from rdv.devices import Device, DeviceStore, check_account
 from rdv.facts import short_text
 from rdv.tls import bundle
 from vtunlib.errors import (
     AlreadyExists,
-    ConfigError,
     NotFound,
     NotRunning,
     RdvError,
@@ -185,20 +185,10 @@ async def _devices() -> list[dict[str, Any]]:
         online = {row["id"]: row for row in rows}
     except (NotRunning, Timeout) as error:
         note(f"{error}; which devices are online is not known")
-    found = []
-    for device in DeviceStore().all():
-        if isinstance(device, ConfigError):
-            note(str(device))
-            continue
-        row: dict[str, Any] = {
-            "id": device.account,
-            "role": str(device.role),
-            "online": None if online is None else device.account in online,
-            "disabled": device.disabled,
-            "label": device.label,
-            "location": device.location,
-        }
-        found.append(row | (online or {}).get(device.account, {}))
+    seen, fault = inventory.last_seen()
+    found, faults = inventory.devices(online, seen)
+    for text in [*faults, *([fault] if fault else [])]:
+        note(text)
     return found
 
 
@@ -214,18 +204,14 @@ async def device_list(arguments: argparse.Namespace) -> None:
             [
                 row["id"],
                 row["role"],
-                _state(row),
-                *(str(row.get(key) or "-") for key in ("label", "location", "lan", "since")),
+                inventory.state(row),
+                cell(row, "since" if row["online"] else "last_seen"),
+                *(cell(row, key) for key in ("lan", "version", "label", "location")),
             ]
             for row in rows
         ]
-        print(table(("DEVICE", "ROLE", "STATE", "LABEL", "LOCATION", "LAN", "ONLINE SINCE"), shown))
-
-
-def _state(row: dict[str, Any]) -> str:
-    if row["disabled"]:
-        return "disabled"
-    return {True: "online", False: "offline", None: "?"}[row["online"]]
+        titles = ("DEVICE", "ROLE", "STATE", "SINCE", "LAN", "VERSION", "LABEL", "LOCATION")
+        print(fitted(table(titles, shown), width()))
 
 
 async def device_show(arguments: argparse.Namespace) -> None:
@@ -237,5 +223,11 @@ async def device_show(arguments: argparse.Namespace) -> None:
         show_json(row)
         return
     for key, value in row.items():
-        shown = " ".join(value) if isinstance(value, list) else value
-        print(f"{key:<10} {'-' if shown in ('', None) else printable(str(shown))}")
+        print(f"{key:<10} {_shown(value)}")
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    text = " ".join(value) if isinstance(value, list) else str(value or "")
+    return printable(text) or "-"

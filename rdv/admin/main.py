@@ -9,18 +9,19 @@ import sys
 from collections.abc import Awaitable, Callable
 
 from rdv import restore
-from rdv.admin import backup, devices, drain, sessions, tls
+from rdv.admin import backup, devices, drain, sessions, status, tls
 from rdv.admin.link import note
 from vtunlib.errors import NotAllowed, RdvError
 from vtunlib.version import VERSION
 
-SUBJECTS = (devices, sessions, drain, backup, tls)
+SUBJECTS = (status, devices, sessions, drain, backup, tls)
 """Each adds its words, with `work` set to what they do."""
 
 Work = Callable[[argparse.Namespace], Awaitable[None]]
 
 _EXAMPLES = """\
 examples:
+  rdv-admin status
   rdv-admin device add rpi1100 --role onsite --location "Royal Champagne, boiler room" \\
             --key "ssh-ed25519 AAAA… rpi1100" --server rdv.example.com --bundle rpi1100.toml
   rdv-admin device list

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import datetime
 import json
 from typing import Any
 
 from rdv import contract
 from rdv.admin.link import manager, show_json
+from rdv.admin.shown import fitted, width
+from rdv.admin.status import sessions_table
 from rdv.facts import short_text
-from vtunlib.table import table
 
 
 def add_parser(subjects: Any) -> None:
@@ -34,9 +36,8 @@ async def session_list(arguments: argparse.Namespace) -> None:
     elif not rows:
         print("no session")
     else:
-        keys = ("id", "master", "onsite", "mode", "state", "since", "rtt_ms", "reason")
-        shown = [["-" if row.get(key) in (None, "") else str(row[key]) for key in keys] for row in rows]
-        print(table(("SESSION", "MASTER", "ONSITE", "MODE", "STATE", "SINCE", "RTT MS", "REASON"), shown))
+        now = datetime.datetime.now(datetime.UTC)
+        print(fitted(sessions_table(rows, now), width()))
 
 
 async def session_drop(arguments: argparse.Namespace) -> None:

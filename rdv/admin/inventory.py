@@ -1,0 +1,56 @@
+"""All devices as the admin is shown them: from their files, and what is known of those that are online."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rdv import rows
+from rdv.audit.store import Seen, Store, StoreFailed
+from rdv.devices import DeviceStore
+from vtunlib.errors import ConfigError, NotFound
+
+Row = dict[str, Any]
+
+
+def devices(online: Mapping[str, Row] | None, seen: Mapping[str, Seen]) -> tuple[list[Row], list[str]]:
+    """A row for each device, and why the others' files cannot be taken.
+
+    online: the manager's rows by account; None where nobody knows, and so says `online`.
+    seen: what the audit has of their coming and going.
+    """
+    found: list[Row] = []
+    faults: list[str] = []
+    for device in DeviceStore().all():
+        if isinstance(device, ConfigError):
+            faults.append(str(device))
+            continue
+        row: Row = {
+            "id": device.account,
+            "role": str(device.role),
+            "online": None if online is None else device.account in online,
+            "disabled": device.disabled,
+            "label": device.label,
+            "location": device.location,
+            "last_seen": rows.iso(seen[device.account].since) if device.account in seen else None,
+        }
+        found.append(row | (online or {}).get(device.account, {}))
+    return found, faults
+
+
+def state(row: Row) -> str:
+    """One word for a device."""
+    if row["disabled"]:
+        return "disabled"
+    return {True: "online", False: "offline", None: "?"}[row["online"]]
+
+
+def last_seen() -> tuple[dict[str, Seen], str]:
+    """What the audit has of the devices' coming and going, and why it has nothing to tell."""
+    try:
+        with Store(read_only=True) as store:
+            return store.last_seen(), ""
+    except NotFound:
+        return {}, ""
+    except StoreFailed as error:
+        return {}, str(error)
