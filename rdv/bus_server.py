@@ -62,9 +62,9 @@ class BusServer:
 
     def emit(self, signal: Signal, *body: Any) -> None:
         """Broadcast a signal; the bus's policy says who hears it."""
-        self._bus.send(
-            Message.new_signal(self._path, signal.interface, signal.member, signal.body, list(body))
-        )
+        message = Message.new_signal(self._path, signal.interface, signal.member, signal.body, list(body))
+        if self._bus.connected:
+            self._bus.send(message)
 
     async def watch(self, sender: str) -> None:
         """Call `gone` as soon as the bus connection `sender` has ended. NotRunning if it has already."""

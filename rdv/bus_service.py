@@ -16,6 +16,11 @@ from dbus_fast.aio.message_bus import MessageBus
 from rdv import contract, peer, rows
 from rdv.acl import AccessList
 from rdv.admin_service import AdminService, because
+from rdv.audit.events import Event
+from rdv.audit.forms import to_json
+from rdv.audit.presence import Presence, boot_id
+from rdv.audit.store import Store
+from rdv.audit.writer import Recorder
 from rdv.bus_server import BusServer, Call, Handler
 from rdv.changes import Changes
 from rdv.conductor import Conductor
@@ -48,6 +53,7 @@ class BusService:
         bus: MessageBus,
         identify: Identify,
         access: AccessList,
+        audit: Recorder,
         warnings: Warnings | None = None,
         *,
         grace: float = SHELL_GRACE,
@@ -58,7 +64,9 @@ class BusService:
         self._identify = identify
         self._access = access
         self._registry = Registry()
-        self.conductor = Conductor(self._registry, access, self._session_changed)
+        self._audit = audit
+        self._presence = Presence(boot_id())
+        self.conductor = Conductor(self._registry, access, self._session_changed, audit)
         self._changes = Changes(lambda accounts: self._server.emit(contract.CHANGED, accounts))
         admin = AdminService(self._registry, self.conductor, self.warnings, self._ended)
         handlers: dict[Method, Handler] = {
@@ -76,6 +84,22 @@ class BusService:
             **admin.handlers(),
         }
         self._server = BusServer(bus, contract.PATH, handlers, self._sender_gone)
+        audit.listen(lambda event: self._server.emit(contract.EVENT, to_json(event)))
+
+    async def recover(self) -> None:
+        """Take over from an earlier manager: its sessions, and who was online."""
+        try:
+            seen = await self._audit.ask(Store.last_seen)
+        except RdvError as error:
+            log.error("who was online is not known: %s", error)
+            seen = {}
+        self._record(self._presence.found(seen))
+        asyncio.get_running_loop().call_later(self._grace, lambda: self._record(self._presence.given_up()))
+        await self.conductor.recover()
+
+    def _record(self, events: list[Event]) -> None:
+        for event in events:
+            self._audit.record(event)
 
     # connections
 
@@ -97,6 +121,7 @@ class BusService:
         if older is not None:
             taken_over = NotAllowed("taken over by a newer connection of the same account")
             self._ended(older, taken_over, f"{new.account} connected anew")
+        self._record(self._presence.came(new))
         self.conductor.online(new)
         _log("%s %s is online", new)
         self._seen_of(new)
@@ -133,6 +158,7 @@ class BusService:
 
     def _went_offline(self, connection: Connection, why: str) -> None:
         _log("%s %s is offline", connection)
+        self._record(self._presence.went(connection, why))
         self.conductor.offline(connection, why)
         self._seen_of(connection)
 

@@ -8,8 +8,12 @@ import logging
 import secrets
 from collections.abc import Callable, Iterator
 
-from rdv import addresses, drain, leftovers, legs, session_files
+from rdv import addresses, drain, leftovers, legs, session_files, traffic
 from rdv.acl import AccessList
+from rdv.audit import sessions as told
+from rdv.audit.events import Event
+from rdv.audit.store import Store
+from rdv.audit.writer import Recorder
 from rdv.facts import short_text
 from rdv.life import Life
 from rdv.registry import Connection, Registry
@@ -21,16 +25,26 @@ from vtunlib.tunnel import Role, TunnelMode, VtunParameters
 FINISH_SECONDS = 10.0
 """How long ended sessions are waited for when the manager stops; the next one takes away the rest."""
 
+NOT_KEPT = "the RDV was restarted, and it could not be kept"
+"""Why a session ended that an earlier manager had."""
+
 log = logging.getLogger(__name__)
 
 
 class Conductor:
     """Opens and ends sessions. changed: told of each session that entered another state."""
 
-    def __init__(self, registry: Registry, access: AccessList, changed: Callable[[Session], None]) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        access: AccessList,
+        changed: Callable[[Session], None],
+        audit: Recorder,
+    ) -> None:
         self._registry = registry
         self._access = access
         self._changed = changed
+        self._audit = audit
         self._lives: dict[str, Life] = {}
         self._running: set[asyncio.Task[None]] = set()
         self.ended: dict[str, str] = {}
@@ -56,8 +70,13 @@ class Conductor:
         Raises Draining, NotAllowed, NotOnline, Busy, ModeNotPossible,
         MissingProgram, UsageError, SessionFailed.
         """
-        session = self._agree(master, account, short_text(reason, "reason"))
-        life = self._lives[session.id] = Life(session, self._entered)
+        try:
+            session = self._agree(master, account, short_text(reason, "reason"))
+        except RdvError as error:
+            self._audit.record(told.refused(master.account, account, error))
+            raise
+        life = self._lives[session.id] = Life(session, self._entered, self._audit.record)
+        await self._keep_opened(session)
         for name in session.accounts:
             self.ended.pop(name, None)
         try:
@@ -69,6 +88,21 @@ class Conductor:
         if life.dropped:
             raise SessionFailed(life.dropped)
         return session
+
+    async def _keep_opened(self, session: Session) -> None:
+        """No session is made before it is on disk that it was opened. Raises SessionFailed."""
+        try:
+            await self._audit.keep(told.opened(session))
+        except RdvError as error:
+            log.error("no session of %s with %s: %s", *reversed(session.accounts), error)
+            del self._lives[session.id]
+            self._changed(session)
+            refused = SessionFailed(
+                "the RDV cannot record sessions now, so it opens none",
+                "its admin finds why with 'rdv-admin status'",
+            )
+            self._audit.record(told.refused(session.master.account, session.onsite.account, refused))
+            raise refused from None
 
     def online(self, connection: Connection) -> None:
         """A device is attached: of a kept session it is seen again."""
@@ -89,17 +123,35 @@ class Conductor:
         kept = [session for session, state in noted if state is State.UP and await _stands(session)]
         for session, _ in noted:
             if session not in kept:
-                why = "the RDV's manager was restarted, and it could not be kept"
-                self.ended |= dict.fromkeys(session.accounts, why)
+                self.ended |= dict.fromkeys(session.accounts, NOT_KEPT)
+        for ended in await self._unended(kept):
+            self._audit.record(ended)
         await asyncio.to_thread(leftovers.remove, kept)
         for session in kept:
             log.info("session %s of %s with %s is kept", session.id, *reversed(session.accounts))
-            life = self._lives[session.id] = Life(session, self._entered, kept=True)
+            life = self._lives[session.id] = Life(session, self._entered, self._audit.record, kept=True)
             try:
                 await life.birth()
             except (RdvError, OSError) as error:
                 log.error("session %s cannot be kept: %s", session.id, error)
             self._start(life)
+
+    async def _unended(self, kept: list[Session]) -> list[Event]:
+        """The ends that are still to be recorded of sessions which an earlier manager opened.
+
+        Before their namespaces are taken away: those still know what went through.
+        """
+        try:
+            opened = await self._audit.ask(Store.unended)
+        except RdvError as error:
+            log.error("which sessions have no end in the audit is not known: %s", error)
+            return []
+        ids = {session.id for session in kept}
+        return [
+            told.ended_later(event, NOT_KEPT, await asyncio.to_thread(traffic.known, f"rdv-{event.session}"))
+            for event in opened
+            if event.session not in ids
+        ]
 
     async def finish(self) -> None:
         """The manager stops: wait for sessions that are being taken away. The others live on without it."""
@@ -152,6 +204,7 @@ class Conductor:
         except Exception:
             # Never leave two devices in a session that nobody looks after.
             log.exception("session %s", life.session.id)
+            life.record_end("internal error of the RDV's manager", None)
             self._lives.pop(life.session.id, None)
             await asyncio.to_thread(leftovers.remove, [other.session for other in self])
 

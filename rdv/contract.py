@@ -112,7 +112,9 @@ CHANGED = Signal(SHELL_INTERFACE, "Changed", "as")
 """Accounts for which Look may have another answer."""
 ENDED = Signal(SHELL_INTERFACE, "Ended", "ss")
 """(handle, error line): the shell tells the device this line and closes its connection."""
-SIGNALS = (CHANGED, ENDED)
+EVENT = Signal(ADMIN_INTERFACE, "Event", "s")
+"""One JSON object: what the manager has just recorded, as `rdv-admin audit --json` shows it."""
+SIGNALS = (CHANGED, ENDED, EVENT)
 
 
 def introspection() -> str:

@@ -14,7 +14,9 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from rdv import glue, legs, probing, session_files
+from rdv import glue, legs, probing, session_files, traffic
+from rdv.audit import sessions as told
+from rdv.audit.events import Record
 from rdv.session import ROLES, Decision, Facts, Session, State, next_deadline, next_state
 from vtunlib import units
 from vtunlib.errors import RdvError
@@ -33,19 +35,23 @@ class Life:
     """A session while it lives.
 
     entered: told of each state that it enters, before anything else happens
-    because of it.
+    because of it. record: keeps what the audit is to know of it.
     """
 
     def __init__(
         self,
         session: Session,
         entered: Callable[[Life, Decision], None],
+        record: Record,
         *,
         kept: bool = False,
     ) -> None:
         self.session = session
         self.rtt: float | None = None
+        self._end_recorded = False
         self._entered = entered
+        self._record = record
+        self._why = ""
         now = time.monotonic()
         unseen = {role: session.leg(role).account for role in Role} if kept else {}
         state = State.UP if kept else State.BIRTH
@@ -150,7 +156,10 @@ class Life:
                 }
             },
         )
+        if decision.state is State.UP:
+            self._record(told.up(self.session, time.monotonic() - self._facts.born))
         if decision.state is State.ENDED:
+            self._why = decision.why
             # At once, so that both devices are free for a new session while the rest is taken away.
             for leg_socket in self._sockets:
                 leg_socket.close()
@@ -161,15 +170,26 @@ class Life:
 
     async def _take_away(self) -> None:
         await asyncio.gather(*(leg_socket.idle() for leg_socket in self._sockets))
-        for names in ([legs.unit(self.session.id, role) for role in Role], [namespace_unit(self.session.id)]):
-            results = await asyncio.gather(
-                *(asyncio.to_thread(units.stop, name) for name in names), return_exceptions=True
-            )
-            for error in results:
-                if isinstance(error, BaseException):
-                    log.error("session %s: %s", self.session.id, error)
+        await self._stop(*(legs.unit(self.session.id, role) for role in Role))
+        # Now nothing goes through any more, and the counters go with the namespace.
+        self.record_end(self._why, await asyncio.to_thread(traffic.known, self.session.namespace))
+        await self._stop(namespace_unit(self.session.id))
         # Again: a leg may have been taken while the session ended.
         session_files.forget(self.session.id)
+
+    def record_end(self, why: str, went_through: traffic.Traffic | None) -> None:
+        """Have its end in the audit. The first time counts."""
+        if not self._end_recorded:
+            self._end_recorded = True
+            self._record(told.ended(self.session, why, went_through))
+
+    async def _stop(self, *names: str) -> None:
+        results = await asyncio.gather(
+            *(asyncio.to_thread(units.stop, name) for name in names), return_exceptions=True
+        )
+        for error in results:
+            if isinstance(error, BaseException):
+                log.error("session %s: %s", self.session.id, error)
 
     def _socket(self, role: Role) -> legs.LegSocket:
         leg = self.session.leg(role)

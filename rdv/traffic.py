@@ -41,8 +41,8 @@ def read(namespace: str) -> Traffic | None:
 
 
 def known(namespace: str) -> Traffic | None:
-    """The same, and None too where it cannot be read: for showing."""
+    """The same, and None too where it cannot be read: for showing, and for the audit."""
     try:
         return read(namespace)
-    except RdvError:
+    except (RdvError, OSError):
         return None

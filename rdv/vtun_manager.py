@@ -11,8 +11,11 @@ import logging
 import sys
 from functools import partial
 
-from rdv import contract, journal, peer
+from dbus_fast.aio.message_bus import MessageBus
+
+from rdv import contract, journal, peer, settings
 from rdv.acl import AccessList
+from rdv.audit.writer import Recorder
 from rdv.bus_service import BusService
 from rdv.devices import DeviceStore
 from rdv.warnings import Warnings
@@ -28,10 +31,21 @@ async def serve() -> None:
     bus = await buses.connect(negotiate_unix_fd=True)
     disconnected: asyncio.Future[None] = asyncio.ensure_future(bus.wait_for_disconnect())  # type: ignore[no-untyped-call]
     warnings = Warnings()
-    service = BusService(bus, partial(peer.device, store=DeviceStore()), AccessList(), warnings)
+    audit = Recorder(_settings(warnings).audit, warnings)
+    audit.start()
+    try:
+        await _serve(bus, disconnected, audit, warnings)
+    finally:
+        await audit.close()
+
+
+async def _serve(
+    bus: MessageBus, disconnected: asyncio.Future[None], audit: Recorder, warnings: Warnings
+) -> None:
+    service = BusService(bus, partial(peer.device, store=DeviceStore()), AccessList(), audit, warnings)
     readiness = Readiness()
     # Before anybody can call: who asks finds the kept sessions.
-    await service.conductor.recover()
+    await service.recover()
     await buses.own(bus, contract.BUS_NAME)
     readiness.ready("serving")
     try:
@@ -39,6 +53,15 @@ async def serve() -> None:
     finally:
         readiness.stopping()
     await service.conductor.finish()
+
+
+def _settings(warnings: Warnings) -> settings.Settings:
+    """As the admin wrote them; the defaults where they cannot be taken, for sessions must go on."""
+    try:
+        return settings.load()
+    except RdvError as error:
+        warnings.set("settings", f"{error}; until then all settings are the defaults")
+        return settings.Settings()
 
 
 def main() -> int:

@@ -9,16 +9,15 @@ may write.
 from __future__ import annotations
 
 import datetime
-import json
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rdv.audit.events import Event, Kind
+from rdv.audit.forms import instant, to_event, to_values
 from rdv.audit.schema import SCHEMA, VERSION
 from vtunlib.errors import NotFound, RdvError
 
@@ -70,6 +69,7 @@ class Store:
                 _make_file(path)
             # Not created by SQLite: it would be everybody's to read.
             uri = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rw'}"
+            self._file = _identity(path)
             self._database = sqlite3.connect(
                 uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
             )
@@ -103,12 +103,19 @@ class Store:
         """Close it; what was appended is on disk already."""
         self._database.close()
 
+    def in_place(self) -> bool:
+        """Whether its file is still there under its name; SQLite would write on into a deleted one."""
+        try:
+            return _identity(self.path) == self._file
+        except OSError:
+            return False
+
     def append(self, events: Iterable[Event]) -> None:
         """Keep these, all or none; on disk when it returns. Raises StoreFailed, StoreDamaged."""
         with self._told("written"), self._transaction():
             self._database.executemany(
                 "INSERT INTO event (at, kind, device, session, more) VALUES (?, ?, ?, ?, ?)",
-                [_to_values(event) for event in events],
+                [to_values(event) for event in events],
             )
 
     def read(
@@ -148,7 +155,7 @@ class Store:
             values.append(limit)
         with self._told("read"):
             for row in self._database.execute(f"{rows} DESC" if newest_first else rows, values):
-                yield _to_event(row)
+                yield to_event(row)
 
     def last_seen(self) -> dict[str, Seen]:
         """By account: whether and since when each device is online. Raises StoreFailed, StoreDamaged."""
@@ -156,7 +163,7 @@ class Store:
         seen: dict[str, Seen] = {}
         with self._told("read"):
             for row in self._database.execute(query, (str(Kind.ONLINE), str(Kind.OFFLINE))):
-                event = _to_event(row[:-1])
+                event = to_event(row[:-1])
                 former = seen.get(event.device)
                 came = event.kind is Kind.ONLINE
                 seen[event.device] = Seen(
@@ -174,7 +181,7 @@ class Store:
         ) ORDER BY id"""
         with self._told("read"):
             rows = self._database.execute(query, (str(Kind.SESSION_OPENED), str(Kind.SESSION_ENDED)))
-            return [_to_event(row) for row in rows]
+            return [to_event(row) for row in rows]
 
     def prune(self, keep_days: int, max_mib: int) -> int:
         """Let go what is older than keep_days, and the oldest while more than max_mib are used.
@@ -246,21 +253,9 @@ _HINT_DAMAGED = "'systemctl restart vtun-manager' sets it aside and begins a new
 _HINT_FAILED = "look whether its file system is full or read-only"
 
 
-def instant(at: datetime.datetime) -> str:
-    """As it stands in the store and is shown: UTC, to the millisecond; sorts as text."""
-    utc = at.astimezone(datetime.UTC)
-    return utc.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def to_row(event: Event) -> dict[str, Any]:
-    """The event as one JSON object: what `rdv-admin audit --json` shows and the manager's signal carries."""
-    return {
-        "at": instant(event.at),
-        "kind": str(event.kind),
-        "device": event.device,
-        "session": event.session,
-        "more": dict(event.more),
-    }
+def _identity(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_dev, found.st_ino
 
 
 def _make_file(path: Path) -> None:
@@ -275,29 +270,5 @@ def _make_file(path: Path) -> None:
         os.close(directory)
 
 
-def _to_values(event: Event) -> tuple[str, str, str, str, str]:
-    more = json.dumps(dict(event.more), ensure_ascii=False)
-    # What UTF-8 cannot hold must not keep the rest from being kept.
-    device, session, more = (
-        text.encode(errors="replace").decode() for text in (event.device, event.session, more)
-    )
-    return instant(event.at), str(event.kind), device, session, more
-
-
-def _to_event(row: Sequence[Any]) -> Event:
-    _, at, kind, device, session, more = row
-    values: Mapping[str, Any] = json.loads(more)
-    return Event(_kind(kind), device, session, values, datetime.datetime.fromisoformat(at))
-
-
 def _word(event: Event, key: str) -> str:
     return str(event.more.get(key, ""))
-
-
-def _kind(word: str) -> Kind:
-    try:
-        return Kind(word)
-    except ValueError:
-        raise StoreFailed(
-            f"the audit has an event of kind {word!r}", "it was made by a newer version of rdv-server"
-        ) from None

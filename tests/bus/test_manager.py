@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import json
 import os
@@ -17,9 +18,13 @@ from dbus_fast.aio.message_bus import MessageBus
 
 from rdv import contract
 from rdv.acl import AccessList
+from rdv.audit.store import Store, StoreFailed
+from rdv.audit.writer import Recorder
 from rdv.bus_service import BusService
 from rdv.contract import Fact, Method
 from rdv.devices import Device
+from rdv.settings import Audit
+from rdv.warnings import Warnings
 from vtunlib import bus as buses
 from vtunlib.errors import (
     ModeNotPossible,
@@ -116,7 +121,11 @@ def with_manager(acl: Path, body: Body, *, grace: float = 0.0) -> None:
 
     async def main() -> None:
         server, bus = await buses.connect(negotiate_unix_fd=True), await buses.connect(negotiate_unix_fd=True)
-        service = BusService(server, identify, AccessList(acl), grace=grace)
+        audit = Recorder(Audit(), Warnings(), acl.with_name("audit.db"))
+        audit.start()
+        with contextlib.suppress(StoreFailed):
+            await audit.ask(Store.last_seen)  # open from now on: some tests count descriptors
+        service = BusService(server, identify, AccessList(acl), audit, grace=grace)
         await buses.own(server, contract.BUS_NAME)
         client = Client(bus)
         await _listen(bus)
@@ -124,6 +133,7 @@ def with_manager(acl: Path, body: Body, *, grace: float = 0.0) -> None:
             await body(service, client)
         for one in (bus, server):
             one.disconnect()
+        await audit.close()
         for sock in client.sockets:
             sock.close()
 

@@ -96,13 +96,6 @@ def test_the_database_itself_refuses_to_change_what_was_kept(path: Path, stateme
         assert list(store.read()) == session_rows()
 
 
-def test_all_of_what_is_appended_together_is_kept_or_none(path: Path) -> None:
-    with Store(path) as store:
-        with pytest.raises(TypeError):
-            store.append([Event(Kind.DRAIN, more={"on": True}), Event(Kind.DRAIN, more={"on": object()})])
-        assert list(store.read()) == session_rows()
-
-
 def test_text_that_no_file_can_hold_is_kept_as_well_as_it_can(path: Path) -> None:
     with Store(path) as store:
         store.append([Event(Kind.REFUSED, "\udcff\x1b[2J", more={"why": "\udcff"})])

@@ -1,0 +1,107 @@
+"""What the manager records, and who hears it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rdv import contract
+from rdv.audit.events import Event, Kind
+from rdv.audit.forms import to_object
+from rdv.audit.store import Store
+from rdv.bus_service import BusService
+from tests.bus.test_manager import ONLINE, Client, told, with_manager
+from vtunlib import bus as buses
+from vtunlib.errors import NotAllowed, NotOnline, SessionFailed
+
+pytestmark = pytest.mark.usefixtures("system_bus")
+
+
+def kept(directory: Path) -> list[Event]:
+    """What is in the audit of the manager that ran there."""
+    with Store(directory / "audit.db", read_only=True) as store:
+        return list(store.read())
+
+
+def test_each_coming_and_going_is_recorded_once_with_its_why(tmp_path: Path) -> None:
+    async def body(_service: BusService, client: Client) -> None:
+        first = await client.attach("o1")
+        second = await client.attach("o1")
+        await client.ask(contract.DETACH, first)  # of who is gone already
+        await client.ask(contract.DETACH, second)
+        await client.attach("m1")
+        await client.ask(contract.DROP_DEVICE, "m1", "stolen")
+
+    with_manager(tmp_path / "acl.toml", body)
+    rows = [(event.kind, event.device, event.more.get("why")) for event in kept(tmp_path)]
+    assert rows == [
+        (Kind.ONLINE, "o1", None),
+        (Kind.OFFLINE, "o1", "o1 connected anew"),
+        (Kind.ONLINE, "o1", None),
+        (Kind.OFFLINE, "o1", "o1 went offline"),
+        (Kind.ONLINE, "m1", None),
+        (Kind.OFFLINE, "m1", "m1 was disconnected by the RDV's admin: stolen"),
+    ]
+
+
+def test_a_connection_that_another_shell_goes_on_with_is_nothing_new(tmp_path: Path) -> None:
+    async def body(_service: BusService, client: Client) -> None:
+        other = Client(await buses.connect(negotiate_unix_fd=True))
+        with client.dialled("o1") as connection:
+            await other.attach_socket(connection, "o1")
+            other.bus.disconnect()
+            await client.attach_socket(connection, "o1")
+
+    with_manager(tmp_path / "acl.toml", body, grace=60.0)
+    assert [event.kind for event in kept(tmp_path)] == [Kind.ONLINE]
+
+
+def test_who_is_refused_a_session_is_recorded_with_the_error(tmp_path: Path) -> None:
+    acl = tmp_path / "acl.toml"
+    acl.write_text('[[rule]]\nmaster = "*"\nonsite = "o1"\n')
+
+    async def body(_service: BusService, client: Client) -> None:
+        master = await client.attach("m1")
+        with pytest.raises(NotOnline):
+            await client.ask(contract.CONNECT, master, "o1", "")
+        with pytest.raises(NotAllowed):
+            await client.ask(contract.CONNECT, master, "o2" * 100, "")
+
+    with_manager(acl, body)
+    refused = [event for event in kept(tmp_path) if event.kind is Kind.SESSION_REFUSED]
+    rows = [(event.device, event.more["master"], event.more["error"]) for event in refused]
+    assert rows == [("o1", "m1", "NotOnline"), (("o2" * 32), "m1", "NotAllowed")]
+
+
+def test_what_is_recorded_is_told_as_it_is_shown(tmp_path: Path) -> None:
+    heard: list[dict[str, Any]] = []
+
+    async def body(_service: BusService, client: Client) -> None:
+        came: asyncio.Queue[str] = asyncio.Queue()
+        client.bus.add_message_handler(
+            lambda message: came.put_nowait(message.body[0]) if message.member == "Event" else None
+        )
+        handle = await client.attach("o1")
+        await client.ask(contract.DETACH, handle)
+        heard.extend([json.loads(await came.get()) for _ in range(2)])
+
+    with_manager(tmp_path / "acl.toml", body)
+    assert heard == [to_object(event) for event in kept(tmp_path)]
+
+
+def test_without_an_audit_devices_come_online_and_sessions_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "audit.db").mkdir()  # nothing can be kept, as on a full disk
+
+    async def body(_service: BusService, client: Client) -> None:
+        onsite, master = await client.attach("o1", told(ONLINE)), await client.attach("m1")
+        with pytest.raises(SessionFailed, match=r"cannot record sessions now.*rdv-admin status"):
+            await client.ask(contract.CONNECT, master, "o1", "")
+        assert len(await client.ask(contract.LIST_ONLINE)) == 2
+        assert await client.ask(contract.LIST_SESSIONS) == []
+        assert (await client.ask(contract.LOOK, onsite))[0] == ""
+
+    with_manager(tmp_path / "acl.toml", body)
