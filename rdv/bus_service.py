@@ -35,8 +35,8 @@ from vtunlib.tunnel import Role
 from vtunlib.words import UNKNOWN
 
 SHELL_GRACE = 20.0
-"""Seconds for another shell service to attach what the former one has left. A restarted one
-that hands on as many connections as it can (rdv.handover) needs about half of it."""
+"""Seconds for the next shell service to attach what the former one has handed over. With as many
+connections as can be handed over (rdv.handover) it needs about half of it."""
 
 log = logging.getLogger(__name__)
 
@@ -58,9 +58,10 @@ class BusService:
         *,
         grace: float = SHELL_GRACE,
     ) -> None:
-        """grace: seconds that connections stay online without a shell."""
+        """grace: seconds that connections which a shell has handed over stay online without one."""
         self.warnings = warnings or Warnings()
         self._grace = grace
+        self._handing_over: set[str] = set()
         self._identify = identify
         self._access = access
         self._registry = Registry()
@@ -71,6 +72,7 @@ class BusService:
         admin = AdminService(self._registry, self.conductor, self.warnings, self._ended)
         handlers: dict[Method, Handler] = {
             contract.ATTACH: self._attach,
+            contract.HAND_OVER: self._hand_over,
             contract.DETACH: self._detach,
             contract.SET_FACT: self._set_fact,
             contract.LOOK: self._look,
@@ -138,6 +140,11 @@ class BusService:
         if differs:
             self._seen_of(known)
 
+    async def _hand_over(self, call: Call) -> Sequence[Any]:
+        await self._server.watch(call.sender)
+        self._handing_over.add(call.sender)
+        return ()
+
     async def _detach(self, call: Call) -> Sequence[Any]:
         connection = self._registry.detach(call.arguments[0], call.sender)
         if connection is not None:
@@ -145,12 +152,17 @@ class BusService:
         return ()
 
     def _sender_gone(self, sender: str) -> None:
-        adrift = self._registry.set_adrift(sender)
-        if adrift:
-            asyncio.get_running_loop().call_later(self._grace, self._give_up, adrift)
+        lost = self._registry.of_sender(sender)
+        for connection in lost:
+            connection.sender = ""
+        if sender in self._handing_over:
+            self._handing_over.discard(sender)
+            asyncio.get_running_loop().call_later(self._grace, self._give_up, lost)
+        else:
+            self._give_up(lost)
 
     def _give_up(self, adrift: list[Connection]) -> None:
-        """The grace is over: those that no shell has attached again are offline."""
+        """Those that no shell has attached again are offline."""
         for connection in adrift:
             if not connection.sender and self._registry.online(connection.account) is connection:
                 self._registry.remove(connection)

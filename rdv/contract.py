@@ -58,6 +58,8 @@ ATTACH = Method(SHELL_INTERFACE, "Attach", "hxa{ss}", "ssst")
 """(the device's connected socket, when it connected in seconds since the epoch, facts told before)
 -> (handle, account, role, revision as of Look). The account is the socket's peer by SO_PEERCRED, and
 a socket that was attached before (SO_COOKIE) goes on as it was. NotAllowed where it is no device."""
+HAND_OVER = Method(SHELL_INTERFACE, "HandOver")
+"""This shell service ends, and the next one attaches its connections again: for a while they stay online."""
 DETACH = Method(SHELL_INTERFACE, "Detach", "s")
 """The connection has ended: the device is offline. An unknown handle is no error."""
 SET_FACT = Method(SHELL_INTERFACE, "SetFact", "sss")
@@ -91,6 +93,7 @@ DROP_DEVICE = Method(ADMIN_INTERFACE, "DropDevice", "ss", "b")
 
 METHODS = (
     ATTACH,
+    HAND_OVER,
     DETACH,
     SET_FACT,
     LOOK,

@@ -16,8 +16,6 @@ class OnsiteShell(ShellSession):
 
     role = Role.ONSITE
     commands: ClassVar[Mapping[str, Command]]
-    _told = ""
-    """The session that the device was told `ready` for, until it is told `reset`."""
 
     async def set_uplink_type(self, arguments: list[str]) -> list[str]:
         """How the device reaches the RDV."""
@@ -32,11 +30,11 @@ class OnsiteShell(ShellSession):
         return await self.wait(self._news, Wait.NOT_READY)
 
     def _news(self, session: str, _changed: bool) -> Wait | None:
-        if self._told and session != self._told:
-            self._told = ""
+        if self.standing.told and session != self.standing.told:
+            self.standing.told = ""
             return Wait.RESET
-        if session and not self._told:
-            self._told = session
+        if session and not self.standing.told:
+            self.standing.told = session
             return Wait.READY
         return None
 

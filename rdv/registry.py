@@ -2,8 +2,8 @@
 
 A connection is known by its handle, and a handle is worth something only to the
 bus connection that attached it. A shell service that is restarted hands its
-devices' connections on to the next one, which attaches them again: meanwhile
-they are adrift. The registry keeps no sockets and does no I/O.
+connections over to the next one, which attaches them again: meanwhile they are
+adrift. The registry keeps no sockets and does no I/O.
 """
 
 from __future__ import annotations
@@ -76,13 +76,6 @@ class Registry:
         same = known is not None and (known.cookie, known.role) == (new.cookie, new.role)
         return known if same else None
 
-    def set_adrift(self, sender: str) -> list[Connection]:
-        """This shell has gone: its connections, which now wait for another one."""
-        lost = [c for c in self._by_handle.values() if c.sender == sender]
-        for connection in lost:
-            connection.sender = ""
-        return lost
-
     def detach(self, handle: str, sender: str) -> Connection | None:
         """Take a connection away; None where it is gone already. Raises NotAllowed."""
         if handle not in self._by_handle:
@@ -122,3 +115,7 @@ class Registry:
     def of_role(self, role: Role) -> list[Connection]:
         """All connections of devices of that role, by account."""
         return sorted((c for c in self._by_account.values() if c.role is role), key=lambda c: c.account)
+
+    def of_sender(self, sender: str) -> list[Connection]:
+        """All connections that this bus connection attached."""
+        return [c for c in self._by_handle.values() if c.sender == sender]

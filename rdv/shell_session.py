@@ -1,31 +1,23 @@
-"""One device's connection to the tundev shell: lines in, answers out, and what both roles may say.
+"""What both roles may say in the tundev shell, and what each role's commands have in common.
 
 It decides nothing: it parses, asks the manager and words the answer. While the
-manager is away the connection stays; commands are refused and waits wait.
+manager is away commands are refused and waits wait.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from rdv import contract
 from rdv.contract import Fact, Method
-from rdv.lines import Lines
-from rdv.manager_link import ManagerAway, ManagerLink
+from rdv.conversation import Conversation
+from rdv.manager_link import ManagerAway
 from vtunlib import words
-from vtunlib.errors import NotAllowed, RdvError, UsageError, printable
-from vtunlib.tunnel import Role
+from vtunlib.errors import RdvError, UsageError
 from vtunlib.words import Wait, Word
-
-WRITE_SECONDS = 30.0
-"""How long a device may take to read an answer."""
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -38,112 +30,13 @@ class Command:
     summary: str
 
 
-class ShellSession:
-    """One connection, from its prompt to its end."""
+class ShellSession(Conversation):
+    """One device's conversation with the shell. A role adds its commands."""
 
-    role: ClassVar[Role]
     commands: ClassVar[Mapping[str, Command]]
 
-    def __init__(
-        self,
-        link: ManagerLink,
-        attaching: asyncio.Lock,
-        account: str,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-    ) -> None:
-        """attaching: held while a connection is attached, so that the manager sees them in their order."""
-        self.account = account
-        self.handle = ""
-        self._link = link
-        self._attaching = attaching
-        self._lines = Lines(reader)
-        self._writer = writer
-        self._reading: asyncio.Task[str] | None = None
-        self._changed = asyncio.Event()
-        self._since = int(time.time())
-        self._facts: dict[str, str] = {}
-        self._revision: int | None = None
-        self._debug = False
-        self._open = True
-        self._farewell = ""
-        self._serving: asyncio.Task[Any] | None = None
-
-    # from the service
-
-    async def serve(self) -> None:
-        """Serve the device until it or the manager ends the connection."""
-        self._serving = asyncio.current_task()
-        try:
-            await self.attach()
-            if self._open:
-                await self._write([])
-            while self._open:
-                answer = await self._serve_line()
-                await self._write(answer)
-        except (EOFError, ConnectionError, TimeoutError):
-            pass  # the device is gone, or reads no more
-        except asyncio.CancelledError:
-            if not self._farewell:
-                raise
-        finally:
-            await self._close()
-
-    async def attach(self) -> None:
-        """Tell the manager of this connection, for the first time or once more after its restart."""
-        async with self._attaching:
-            if self.handle or not self._open:
-                return
-            socket = self._writer.get_extra_info("socket")
-            try:
-                answer = await self._link.call(
-                    contract.ATTACH, 0, self._since, self._facts, fds=[socket.fileno()]
-                )
-            except ManagerAway:
-                return
-            except RdvError as error:
-                self.end(error.shell_line())
-                return
-            self.handle, account, role, revision = answer
-            if role != self.role or account != self.account:
-                self.end(NotAllowed(f"{self.account} is no device of role {self.role}").shell_line())
-                return
-            if self._revision is None:
-                self._revision = revision
-            self._changed.set()
-
-    def detached(self) -> None:
-        """The manager is gone, and with it what it knew of this connection."""
-        self.handle = ""
-
-    def changed(self) -> None:
-        """There may be news for a wait."""
-        self._changed.set()
-
-    def end(self, line: str) -> None:
-        """Tell the device this line and close its connection."""
-        self._farewell = self._farewell or line
-        self._open = False
-        if self._serving is not None and self._serving is not asyncio.current_task():
-            self._serving.cancel()
-
-    # lines
-
-    async def _serve_line(self) -> list[str]:
-        try:
-            line = await self._next_line()
-            if self._debug:
-                log.info("%s: %s", self.account, line)
-            return await self._answer(words.parse(line))
-        except RdvError as error:
-            return [error.shell_line()]
-        except (EOFError, ConnectionError, TimeoutError):
-            raise
-        except Exception:
-            log.exception("%s", self.account)
-            return [RdvError("internal error of the shell", "the RDV's journal has more").shell_line()]
-
-    async def _answer(self, line: list[str]) -> list[str]:
+    async def answer(self, line: list[str]) -> list[str]:
+        """The answer to a command line."""
         if not line:
             return []
         word, *arguments = line
@@ -155,51 +48,18 @@ class ShellSession:
             raise UsageError(f"expected: {command.usage}")
         return await command.run(self, arguments)
 
-    async def _next_line(self) -> str:
-        reading = self._read_ahead()
-        try:
-            return await reading
-        finally:
-            self._reading = None
-
-    def _read_ahead(self) -> asyncio.Task[str]:
-        """The line that comes next, read before anybody asks: it ends a wait, and is served after it."""
-        if self._reading is None:
-            self._reading = asyncio.create_task(self._lines.next())
-        return self._reading
-
-    async def _write(self, lines: list[str]) -> None:
-        prompt = words.prompt(self.account) if self._open else ""
-        text = "".join(f"{printable(line, len(line))}\n" for line in lines) + prompt
-        self._writer.write(text.encode())
-        async with asyncio.timeout(WRITE_SECONDS):
-            await self._writer.drain()
-
-    async def _close(self) -> None:
-        if self._reading is not None:
-            self._reading.cancel()
-        if self._farewell:
-            self._writer.write(f"{self._farewell}\n".encode())
-        self._writer.close()
-        if self.handle:
-            handle, self.handle = self.handle, ""
-            try:
-                await self._link.call(contract.DETACH, handle)
-            except RdvError as error:
-                log.info("%s: %s", self.account, error)
-
     # for the roles' commands
 
     async def call(self, method: Method, *arguments: Any) -> Any:
         """Ask the manager about this connection. Raises its errors, ManagerAway."""
         if not self.handle:
             raise ManagerAway
-        return await self._link.call(method, self.handle, *arguments)
+        return await self.link.call(method, self.handle, *arguments)
 
     async def tell(self, fact: Fact, text: str) -> list[str]:
         """Tell the manager a fact, and remember it for the manager's next start."""
         await self.call(contract.SET_FACT, str(fact), text)
-        self._facts[str(fact)] = text
+        self.standing.facts[str(fact)] = text
         return []
 
     async def wait(self, news: Callable[[str, bool], Wait | None], otherwise: Wait) -> list[str]:
@@ -208,27 +68,33 @@ class ShellSession:
         news: given the session's id and whether what the device may see has
         changed; None where that is no news.
         """
+        ends = self.wait_until(asyncio.get_running_loop().time() + words.WAIT_SECONDS)
+        with self.interruptible():
+            return [await self._await_news(news, ends) or otherwise]
+
+    async def _await_news(self, news: Callable[[str, bool], Wait | None], ends: float) -> Wait | None:
         loop = asyncio.get_running_loop()
-        ends = loop.time() + words.WAIT_SECONDS
-        reading = self._read_ahead()
+        reading = self.read_ahead()
         while True:
-            self._changed.clear()
+            self.news.clear()
             try:
                 session, revision = await self.call(contract.LOOK)
             except RdvError:
                 pass  # the manager is away
             else:
-                seen, self._revision = self._revision, revision
+                seen, self.standing.revision = self.standing.revision, revision
                 answer = news(session, seen != revision)
                 if answer is not None:
-                    return [answer]
-            waking = asyncio.create_task(self._changed.wait())
-            await asyncio.wait(
-                {reading, waking}, timeout=ends - loop.time(), return_when=asyncio.FIRST_COMPLETED
-            )
-            waking.cancel()
-            if reading.done() or not self._changed.is_set():
-                return [otherwise]
+                    return answer
+            waking = asyncio.create_task(self.news.wait())
+            try:
+                await asyncio.wait(
+                    {reading, waking}, timeout=ends - loop.time(), return_when=asyncio.FIRST_COMPLETED
+                )
+            finally:
+                waking.cancel()
+            if reading.done() or not self.news.is_set():
+                return None
 
     # the commands of both roles
 
@@ -274,7 +140,7 @@ class ShellSession:
         """Whether the commands of this connection are told in the RDV's journal."""
         if arguments[0] not in ("on", "off"):
             raise UsageError("expected: debug_mode on|off")
-        self._debug = arguments[0] == "on"
+        self.standing.debug = arguments[0] == "on"
         return []
 
     async def help(self, _arguments: list[str]) -> list[str]:
@@ -283,7 +149,7 @@ class ShellSession:
 
     async def logout(self, _arguments: list[str]) -> list[str]:
         """End the connection."""
-        self._open = False
+        self.close()
         return []
 
 

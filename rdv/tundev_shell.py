@@ -1,19 +1,22 @@
 """The tundev shell's service: one process for the restricted shells of all devices.
 
 It has no privileges. Who a device is it reads from the kernel for its prompt;
-what counts is what the manager reads from the same socket.
+what counts is what the manager reads from the same socket. Told to end, it hands
+the devices' connections over to the next process (rdv.handover).
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import socket
 import sys
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Callable
+from contextlib import suppress
 
-from rdv import contract, journal, peer
+from rdv import contract, descriptor_store, handover, journal, peer
+from rdv.handover import Standing
 from rdv.manager_link import ManagerLink
 from rdv.masterdev_shell import MasterShell
 from rdv.onsitedev_shell import OnsiteShell
@@ -25,8 +28,8 @@ from vtunlib.service import Readiness, until_told
 SHELLS: dict[str, type[ShellSession]] = {"onsite": OnsiteShell, "master": MasterShell}
 """By the FileDescriptorName of the socket unit."""
 
-_BACKLOG = 1024
-_FIRST_FD = 3  # sd_listen_fds(3)
+_ACCEPT_PAUSE = 1.0
+"""Seconds until the next try where no connection can be taken."""
 
 log = logging.getLogger(__name__)
 
@@ -35,30 +38,67 @@ class ShellService:
     """All connections of all devices."""
 
     def __init__(self, link: Callable[[ShellService], ManagerLink]) -> None:
-        # In the order in which they came: so they are attached again.
+        # In the order in which they came: so they are attached again, and handed over.
         self._sessions: dict[ShellSession, None] = {}
+        self._listeners: list[socket.socket] = []
         self._attaching = asyncio.Lock()
         self._reattaching: asyncio.Task[None] | None = None
         self.link = link(self)
         self.link.on(contract.CHANGED, self._changed)
         self.link.on(contract.ENDED, self._ended)
 
-    async def connected(
-        self, kind: type[ShellSession], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
-        """Serve one connection to its end."""
+    def listen(self, listener: socket.socket, kind: type[ShellSession]) -> None:
+        """Serve who connects there, until `rest`."""
+        listener.setblocking(False)
+        self._listeners.append(listener)
+        self._watch(listener, kind)
+
+    def _watch(self, listener: socket.socket, kind: type[ShellSession]) -> None:
+        if listener in self._listeners:
+            asyncio.get_running_loop().add_reader(listener, self._accept, listener, kind)
+
+    def _accept(self, listener: socket.socket, kind: type[ShellSession]) -> None:
+        loop = asyncio.get_running_loop()
         try:
-            account = peer.account(writer.get_extra_info("socket")).account
+            connection, _ = listener.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return
+        except OSError as error:  # no descriptor or no memory is left: who comes waits in the backlog
+            log.error("no connection can be taken: %s", error)
+            loop.remove_reader(listener)
+            loop.call_later(_ACCEPT_PAUSE, self._watch, listener, kind)
+            return
+        now = int(time.time())
+        self.serve(connection, kind, Standing(peer.cookie(connection), kind.role, since=now))
+
+    def serve(self, connection: socket.socket, kind: type[ShellSession], standing: Standing) -> None:
+        """Serve one connection to its end, from where it stands."""
+        try:
+            account = peer.account(connection).account
         except RdvError as error:
             log.warning("%s", error)
-            writer.close()
+            connection.close()
             return
-        session = kind(self.link, self._attaching, account, reader, writer)
+        session = kind(self.link, self._attaching, account, connection, standing)
         self._sessions[session] = None
-        try:
-            await session.serve()
-        finally:
-            del self._sessions[session]
+        session.start().add_done_callback(lambda task: self._served(session, task))
+
+    def _served(self, session: ShellSession, task: asyncio.Task[None]) -> None:
+        self._sessions.pop(session, None)
+        if not task.cancelled() and (error := task.exception()):
+            log.error("%s", session.account, exc_info=error)
+
+    async def rest(self) -> list[tuple[socket.socket, Standing]]:
+        """Take nobody in any more; all connections that another process can go on with."""
+        for listener in self._listeners:
+            asyncio.get_running_loop().remove_reader(listener)
+        self._listeners.clear()
+        if self._reattaching is not None:
+            self._reattaching.cancel()
+        with suppress(RdvError):  # a manager that is away knows nobody: the next process attaches them
+            await self.link.call(contract.HAND_OVER)
+        rested = await asyncio.gather(*(session.rest() for session in self._sessions))
+        return [one for one in rested if one is not None]
 
     def manager_came(self) -> None:
         """The manager is there (again) and knows nobody."""
@@ -77,7 +117,7 @@ class ShellService:
         wanted = set(accounts)
         for session in self._sessions:
             if session.account in wanted:
-                session.changed()
+                session.news.set()
 
     def _ended(self, handle: str, line: str) -> None:
         for session in self._sessions:
@@ -86,38 +126,34 @@ class ShellService:
                 session.end(line)
 
 
-def listening() -> dict[str, socket.socket]:
+def listening(passed: dict[str, list[int]]) -> dict[str, socket.socket]:
     """The sockets that systemd has passed, by name (sd_listen_fds(3)). Raises RdvError."""
-    names = os.environ.get("LISTEN_FDNAMES", "").split(":")
-    if os.environ.get("LISTEN_PID") != str(os.getpid()) or set(names) != set(SHELLS):
+    if not set(SHELLS) <= set(passed):
         raise RdvError(
             "the sockets are missing", "start it by onsitedev-shell.socket, masterdev-shell.socket"
         )
-    return {name: socket.socket(fileno=_FIRST_FD + index) for index, name in enumerate(names)}
+    return {name: socket.socket(fileno=passed[name][0]) for name in SHELLS}
 
 
 async def serve() -> None:
     """Run the shell. Raises RdvError where it cannot start or loses the bus."""
-    sockets = listening()
+    passed = descriptor_store.passed()
+    sockets = listening(passed)
     bus = await buses.connect(negotiate_unix_fd=True)
     disconnected: asyncio.Future[None] = asyncio.ensure_future(bus.wait_for_disconnect())  # type: ignore[no-untyped-call]
     service = ShellService(lambda shell: ManagerLink(bus, came=shell.manager_came, gone=shell.manager_gone))
     await service.link.start()
+    for connection, standing in handover.take(passed):
+        service.serve(connection, SHELLS[standing.role], standing)
     for name, listener in sockets.items():
-        await asyncio.start_unix_server(_server(service, SHELLS[name]), sock=listener, backlog=_BACKLOG)
+        service.listen(listener, SHELLS[name])
     readiness = Readiness()
     readiness.ready("serving")
-    await until_told(disconnected)
-    readiness.stopping()
-
-
-def _server(
-    service: ShellService, kind: type[ShellSession]
-) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]:
-    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await service.connected(kind, reader, writer)
-
-    return connected
+    try:
+        await until_told(disconnected)
+    finally:
+        readiness.stopping()
+        handover.leave(await service.rest())
 
 
 def main() -> int:

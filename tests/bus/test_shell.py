@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import pwd
 import socket
@@ -17,6 +18,7 @@ from dbus_fast.aio.message_bus import MessageBus
 from rdv import contract
 from rdv.bus_server import BusServer, Call
 from rdv.contract import Method
+from rdv.handover import Standing, decode, encode
 from rdv.manager_link import ManagerLink
 from rdv.masterdev_shell import MasterShell
 from rdv.onsitedev_shell import OnsiteShell
@@ -32,6 +34,8 @@ ME = pwd.getpwuid(os.geteuid()).pw_name
 """Who connects, by SO_PEERCRED: the account that runs the tests."""
 PROMPT = prompt(ME)
 
+Left = tuple[socket.socket, Standing]
+
 
 class Manager:
     """Answers by the contract and remembers what it was asked."""
@@ -39,6 +43,7 @@ class Manager:
     def __init__(self, bus: MessageBus, role: str) -> None:
         self.bus = bus
         self.session, self.revision = "", 1
+        self.onsites = ['{"id": "o1", "location": "Straße"}']
         self.attached: list[dict[str, str]] = []
         self.asked: list[tuple[str, list[Any]]] = []
         self.idle = asyncio.Event()
@@ -46,9 +51,10 @@ class Manager:
             contract.ATTACH: lambda call: self._attach(call, role),
             contract.LOOK: lambda _: (self.session, self.revision),
             contract.SET_FACT: lambda _: (),
+            contract.HAND_OVER: lambda _: (),
             contract.DETACH: lambda _: (),
             contract.CONNECT: self._connect,
-            contract.LIST_ONSITES: lambda _: [['{"id": "o1", "location": "Straße"}']],
+            contract.LIST_ONSITES: lambda _: [self.onsites],
             contract.REMOTE_IP_CONFIG: lambda _: ("192.168.1.2/24", ["192.168.1.1", "8.8.8.8"]),
             contract.SESSION_STATUS: lambda _: [{"state": "none", "ended": "it was dropped"}],
         }
@@ -118,28 +124,43 @@ class Device:
 
 
 @contextlib.asynccontextmanager
-async def shell(directory: Path, kind: type[ShellSession]) -> AsyncIterator[Callable[[], Awaitable[Device]]]:
-    """The service, listening; gives a device's connection, its first prompt not read yet."""
+async def serving(kind: type[ShellSession], left: Sequence[Left] = ()) -> AsyncIterator[ShellService]:
+    """The service, going on with what a former one has left."""
     bus = await buses.connect(negotiate_unix_fd=True)
     service = ShellService(lambda one: ManagerLink(bus, came=one.manager_came, gone=one.manager_gone))
     await service.link.start()
-    listener = socket.socket(socket.AF_UNIX)
-    listener.bind(str(directory / "shell.sock"))
+    for connection, standing in left:
+        service.serve(connection, kind, standing)
+    yield service
+    for connection, _ in await service.rest():
+        connection.close()
+    bus.disconnect()
+
+
+@contextlib.asynccontextmanager
+async def listening(directory: Path) -> AsyncIterator[tuple[socket.socket, Callable[[], Awaitable[Device]]]]:
+    """A socket for the service, and what gives a device's connection to it."""
+    path = str(directory / "shell.sock")
     devices: list[Device] = []
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await service.connected(kind, reader, writer)
-
     async def dial() -> Device:
-        devices.append(Device(*await asyncio.open_unix_connection(str(directory / "shell.sock"))))
+        devices.append(Device(*await asyncio.open_unix_connection(path, limit=2**22)))
         return devices[-1]
 
-    server = await asyncio.start_unix_server(serve, sock=listener)
-    yield dial
-    for device in devices:
-        device.writer.close()
-    server.close()
-    bus.disconnect()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+        yield listener, dial
+        for device in devices:
+            device.writer.close()
+
+
+@contextlib.asynccontextmanager
+async def shell(directory: Path, kind: type[ShellSession]) -> AsyncIterator[Callable[[], Awaitable[Device]]]:
+    """The service, listening; gives a device's connection, its first prompt not read yet."""
+    async with listening(directory) as (listener, dial), serving(kind) as service:
+        service.listen(listener, kind)
+        yield dial
 
 
 def run(body: Awaitable[None]) -> None:
@@ -284,6 +305,70 @@ def test_while_the_manager_is_away_devices_stay_and_waits_wait(tmp_path: Path) -
                 # Attached again by themselves, in the order in which they came, with what they had told.
                 assert await late.answer() == "ready\n"
                 assert boss.attached == [{"lan": "10.0.0.2/24"}, {}]
+
+    run(body())
+
+
+async def handed_over(service: ShellService) -> list[Left]:
+    """What it leaves, as the next process has it: other descriptors, and what was told of each."""
+    rested = await service.rest()
+    standings = decode(encode(standing for _, standing in rested))
+    left = [(connection.dup(), standing) for (connection, _), standing in zip(rested, standings, strict=True)]
+    for connection, _ in rested:
+        connection.close()
+    return left
+
+
+def test_the_next_service_goes_on_where_this_one_stopped(tmp_path: Path) -> None:
+    """In the middle of a wait, of a line, of an answer that is not read; nobody is prompted twice."""
+
+    async def body() -> None:
+        async with manager("onsite") as boss, listening(tmp_path) as (listener, dial):
+            async with serving(OnsiteShell) as former:
+                former.listen(listener, OnsiteShell)
+                waiting, typing = await dial(), await dial()
+                assert [await waiting.answer(), await typing.answer()] == ["", ""]
+                assert await waiting.ask("set_tunnelling_dev_lan_ip_address 10.0.0.2/24") == ""
+                waiting.say("wait_master_connection\n")
+                await boss.until_asked("Look")
+                boss.session = "11111111"
+                assert await typing.ask("wait_master_connection") == "ready\n"
+                boss.session = ""
+                typing.say("echo 'ha")
+                left = await handed_over(former)
+            assert [standing.wait for _, standing in left] == [["wait_master_connection"], []]
+            early = await dial()  # in the backlog meanwhile
+            async with serving(OnsiteShell, left) as service:
+                service.listen(listener, OnsiteShell)
+                assert await early.answer() == ""
+                assert boss.attached == [{}, {}, {"lan": "10.0.0.2/24"}, {}, {}]
+                boss.session = "22222222"
+                boss.changed()
+                assert await waiting.answer() == "ready\n"
+                assert await typing.ask("lf'") == "half\n"
+                # It was told of a session that is over.
+                assert await typing.ask("wait_master_connection") == "reset\n"
+
+    run(body())
+
+
+def test_an_answer_that_was_half_sent_comes_whole(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with manager("master") as boss, listening(tmp_path) as (listener, dial):
+            async with serving(MasterShell) as former:
+                former.listen(listener, MasterShell)
+                slow = await dial()
+                await slow.answer()
+                boss.onsites = [json.dumps({"id": "x" * 1000})] * 2000
+                slow.writer.transport.pause_reading()  # type: ignore[attr-defined]  # it reads nothing now
+                slow.say("show_online_onsite_devs\nget_role\n")
+                await boss.until_asked("ListOnsites")
+                ((connection, standing),) = await handed_over(former)
+            assert len(standing.unsent) > 1_000_000
+            async with serving(MasterShell, [(connection, standing)]):
+                slow.writer.transport.resume_reading()  # type: ignore[attr-defined]
+                assert (await slow.answer()).split() == ["x" * 1000] * 2000
+                assert await slow.answer() == "master\n"
 
     run(body())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -193,18 +194,21 @@ def read(data: bytes, count: int) -> list[str]:
     """The lines that a connection gets from these bytes; a refusal as its text."""
 
     async def run() -> list[str]:
-        reader = asyncio.StreamReader()
-        reader.feed_data(data)
-        reader.feed_eof()
-        lines, found = Lines(reader), []
-        for _ in range(count):
-            try:
-                found.append(await lines.next())
-            except UsageError as error:
-                found.append(f"refused: {error}")
-        with pytest.raises(EOFError):
-            await lines.next()
-        return found
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            ours.sendall(data)
+            ours.shutdown(socket.SHUT_WR)
+            lines, found = Lines(theirs), []
+            for _ in range(count):
+                await lines.arrived()
+                try:
+                    found.append(lines.take())
+                except UsageError as error:
+                    found.append(f"refused: {error}")
+            await lines.arrived()
+            with pytest.raises(EOFError):
+                lines.take()
+            return found
 
     return asyncio.run(run())
 
