@@ -53,6 +53,7 @@ def test_a_connection_that_another_shell_goes_on_with_is_nothing_new(tmp_path: P
         other = Client(await buses.connect(negotiate_unix_fd=True))
         with client.dialled("o1") as connection:
             await other.attach_socket(connection, "o1")
+            await other.ask(contract.HAND_OVER)
             other.bus.disconnect()
             await client.attach_socket(connection, "o1")
 

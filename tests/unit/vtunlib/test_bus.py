@@ -153,6 +153,21 @@ def test_text_that_the_bus_does_not_carry_does_not_end_the_connection() -> None:
     with_two(body)
 
 
+def test_a_connection_whose_other_end_is_slow_sends_all_in_order() -> None:
+    """A few MiB wait for the socket, and small messages are sent meanwhile."""
+
+    async def body(server: MessageBus, client: MessageBus) -> None:
+        said: asyncio.Queue[str] = asyncio.Queue()
+        await buses.on_signal(client, NAME, PATH, NAME, "Said", said.put_nowait)
+        texts = [str(n) * (1_000_000 if n % 3 == 0 else 1) for n in range(9)]
+        for text in texts:
+            server.send(Message.new_signal(PATH, NAME, "Said", "s", [text]))
+        assert [await said.get() for _ in texts] == texts
+        assert await ask(client, "Caller") == os.getuid()
+
+    with_two(body)
+
+
 def test_a_fault_of_ours_is_told_without_its_inside() -> None:
     async def body(_server: MessageBus, client: MessageBus) -> None:
         with pytest.raises(RdvError, match=r"^internal error; the journal has more$"):
