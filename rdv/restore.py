@@ -33,9 +33,10 @@ MARK = Path("etc/rdv", _MARK)
 """There while a restore runs, and after one that was interrupted. It names the units to start again."""
 
 _NAME = re.compile(rf"(?:{'|'.join(TREES)})(?:/\.?[A-Za-z0-9_@+][A-Za-z0-9_@+.-]*)*")
+_CERTIFICATE = "etc/rdv/tls/server.pem"
 _MANIFEST_BYTES = 64 << 20
 _CHUNK = 1 << 20
-_KEY_LINE = re.compile(r'restrict,[^\n]*command="[a-z-]+"[^\n]* ssh-ed25519 [^\n]+\n?')
+_KEY_LINES = re.compile(r'(?:restrict,[^\n]*command="[a-z]+" ssh-ed25519 [^\n]+\n)*')
 
 
 class Staged:
@@ -55,11 +56,15 @@ class Staged:
         return _staged(self._root, name)
 
     def differs(self) -> list[str]:
-        """The files below /etc/rdv that are here and are not, or are otherwise, in the backup."""
+        """The files below /etc/rdv that are here and are not, or are otherwise, in the backup.
+
+        Certificates are passed over: a host with the CA makes them anew, for its own addresses.
+        """
         return [
             name
             for name in backup.names(self._root)
             if name.startswith(f"{TREES[0]}/")
+            and not name.startswith(_CERTIFICATE)
             and (self._root / name).is_file()
             and self.manifest.files.get(name) != backup.digest(self._root / name)
         ]
@@ -224,9 +229,9 @@ def _check_settings(root: Path, found: set[str]) -> None:
         raise ConfigError("the backup has no host key", "without it no device would trust this server")
     for name in sorted(found):
         if name.startswith("etc/rdv/keys/"):
-            line = _staged(root, name).read_bytes().decode("ascii", errors="replace")
-            if line and not _KEY_LINE.fullmatch(line):
-                raise ConfigError(f"{name} in the backup is no key line of a device")
+            lines = _staged(root, name).read_bytes().decode("ascii", errors="replace")
+            if not _KEY_LINES.fullmatch(lines):
+                raise ConfigError(f"{name} in the backup has a line that is no device's key")
     config = "etc/rdv/sshd_config"
     if config in found:
         run(["/usr/sbin/sshd", "-t", "-f", str(_staged(root, config))])

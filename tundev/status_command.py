@@ -51,14 +51,17 @@ async def _key() -> int:
     return 0
 
 
-def main() -> int:
-    """Entry of /usr/bin/tundev-status."""
-    parser = client.parser(
-        "tundev-status", "How far this tunnelling device is, and why not further.", _EXAMPLES
-    )
+def _parser() -> argparse.ArgumentParser:
+    about = "How far this tunnelling device is, and why not further."
+    parser = client.parser("tundev-status", about, _EXAMPLES)
     parser.add_argument("--json", action="store_true", help="for programs")
     parser.add_argument("--key", action="store_true", help="print the device's public key and no more")
-    arguments: argparse.Namespace = parser.parse_args()
+    return parser
+
+
+def main() -> int:
+    """Entry of /usr/bin/tundev-status."""
+    arguments = _parser().parse_args()
     return client.command("tundev-status", _key if arguments.key else lambda: _work(arguments.json))
 
 

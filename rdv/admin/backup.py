@@ -18,7 +18,7 @@ from rdv.restore import Staged
 from vtunlib import units
 from vtunlib.errors import AlreadyExists, RdvError, UsageError
 
-UNITS = ("rdv-sshd.service", "tundev-shell.service", "vtun-manager.service")
+UNITS = ("rdv-stunnel.service", "rdv-sshd.service", "tundev-shell.service", "vtun-manager.service")
 """What reads the restored files, in the order in which it stops: no device gets in meanwhile."""
 _SHOWN = 5
 

@@ -25,7 +25,7 @@ KEPT = 12  # layers of a role that stay
 # What belongs to one machine and must not be shared by all of a role.
 _OWN = (
     *("etc/machine-id", "etc/hostname", "etc/hosts", "etc/resolv.conf", "etc/tundev/id_ed25519"),
-    *("etc/rdv/ssh_host_ed25519_key", "etc/rdv/ssh_host_ed25519_key.pub"),
+    *("etc/rdv/ssh_host_ed25519_key", "etc/rdv/ssh_host_ed25519_key.pub", "etc/rdv/tls"),
     *("etc/tundev/id_ed25519.pub", "var/log/journal", "var/lib/NetworkManager", "var/lib/dbus/machine-id"),
     *("var/lib/systemd/random-seed", "var/cache/apt", "debs", "root"),
 )

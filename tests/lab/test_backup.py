@@ -36,6 +36,11 @@ def carry(source: Machine, target: Machine, file: str = FILE) -> None:
     roots[1].chmod(0o600)
 
 
+def identity(rdv: Machine) -> list[str]:
+    """By what devices know it: its host key, its CA."""
+    return [rdv.run(["cat", f"/etc/rdv/{name}"]).out for name in ("ssh_host_ed25519_key.pub", "tls/ca.crt")]
+
+
 def test_a_new_host_with_the_backup_is_the_rdv(own_lab: Lab) -> None:
     lab, onsite = own_lab, account(own_lab, 0)
     old, new = lab.rdv, lab.another_rdv("rdvnew", SPARE)
@@ -45,11 +50,11 @@ def test_a_new_host_with_the_backup_is_the_rdv(own_lab: Lab) -> None:
         lab.laptop.dhcp()
         assert lab.laptop.ping(str(CAMERA)).code == 0
     assert old.run(["stat", "-c", "%a %U", FILE]).out == "600 root\n"
-    keys = {m.name: m.run(["cat", "/etc/rdv/ssh_host_ed25519_key.pub"]).out for m in (old, new)}
-    assert keys[old.name] != keys[new.name]
+    was, fresh = identity(old), identity(new)
+    assert not set(was) & set(fresh)
     carry(old, new)
     assert "2 devices" in new.run(["rdv-admin", "restore", FILE], deadline=90).out
-    assert new.run(["cat", "/etc/rdv/ssh_host_ed25519_key.pub"]).out == keys[old.name]
+    assert identity(new) == was
     assert not new.failed_units()
 
     old.stop()

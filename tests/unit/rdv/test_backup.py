@@ -15,7 +15,10 @@ import pytest
 from rdv import backup, restore
 from vtunlib.errors import Busy, ConfigError, RdvError
 
-KEY = 'restrict,command="shell" ssh-ed25519 AAAA rpi1100\n'
+KEY = (
+    'restrict,command="shell" ssh-ed25519 AAAA rpi1100\n'
+    'restrict,expiry-time="20261201120000",command="enrol" ssh-ed25519 BBBB rpi1100\n'
+)
 EVENTS = "var/lib/rdv/events.db"
 
 
@@ -206,8 +209,8 @@ def owned(name: str) -> Change:
         (replaced("etc/rdv/tls/ca.pem", b"CB", told=False), "is damaged"),
         (replaced("etc/rdv/rdv.toml", b"[serve]\n"), "serve"),
         (replaced("etc/rdv/devices.d/rpi1100.toml", b"role = 1\n"), "role"),
-        (replaced("etc/rdv/keys/rpi1100", b"ssh-ed25519 AAAA anybody\n"), "no key line"),
-        (replaced("etc/rdv/keys/rpi1100", KEY.encode() + b"ssh-ed25519 AAAA anybody\n"), "no key line"),
+        (replaced("etc/rdv/keys/rpi1100", b"ssh-ed25519 AAAA anybody\n"), "no device's key"),
+        (replaced("etc/rdv/keys/rpi1100", KEY.encode() + b"ssh-ed25519 AAAA anybody\n"), "no device's key"),
     ],
 )
 def test_what_is_no_backup_of_ours_changes_nothing(
