@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import grp
+import hashlib
 import os
 import pwd
 import select
@@ -45,6 +46,12 @@ def parse_key(line: str) -> str:
     if not blob.startswith(head) or len(blob) != len(head) + 32:
         raise UsageError("that public SSH key is damaged", "copy its line once more, whole")
     return f"{_TYPE} {words[1]}"
+
+
+def fingerprint(key: str) -> str:
+    """Of a public key line, as ssh-keygen and sshd's journal write it: `SHA256:…`."""
+    digest = hashlib.sha256(base64.b64decode(key.split()[1])).digest()
+    return f"SHA256:{base64.b64encode(digest).decode().rstrip('=')}"
 
 
 def role(account: str) -> Role | None:

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from rdv import accounts, backup, restore
-from rdv.admin.link import note
+from rdv.admin.link import note, record
 from rdv.audit.events import Event, Kind
-from rdv.audit.store import Store, StoreFailed
 from rdv.restore import Staged
 from vtunlib import units
 from vtunlib.errors import AlreadyExists, RdvError, UsageError
@@ -46,15 +45,7 @@ async def save(arguments: argparse.Namespace) -> None:
     where = "" if arguments.file == "-" else f" in {arguments.file}"
     print(f"backed up{where}: {devices} devices, {len(manifest.files)} files", file=sys.stderr)
     note("it holds this server's private keys: keep it as you keep those")
-    await asyncio.to_thread(_keep, Event(Kind.BACKED_UP, more={"devices": devices}))
-
-
-def _keep(event: Event) -> None:
-    try:
-        with Store() as store:
-            store.append([event])
-    except StoreFailed as error:
-        note(f"this is not in the audit: {error}")
+    await asyncio.to_thread(record, Event(Kind.BACKED_UP, more={"devices": devices}))
 
 
 async def put_back(arguments: argparse.Namespace) -> None:
@@ -105,7 +96,7 @@ def _restore(archive: BinaryIO, force: bool) -> None:
             units.start(unit, deadline=60.0)
         restore.unmark()
         told = {"host": manifest.host, "made": manifest.made, "version": manifest.version}
-        _keep(Event(Kind.RESTORED, more=told | {"devices": len(staged.devices)}))
+        record(Event(Kind.RESTORED, more=told | {"devices": len(staged.devices)}))
         print(f"restored: {manifest.host} as of {manifest.made}, version {manifest.version}")
         print(f"{len(staged.devices)} devices; they dial in by themselves as soon as they reach this host")
 

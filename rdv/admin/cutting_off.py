@@ -18,7 +18,8 @@ import argparse
 from typing import Any
 
 from rdv import accounts, contract
-from rdv.admin.link import manager, note
+from rdv.admin.link import manager, note, record
+from rdv.audit.events import Event, Kind
 from rdv.devices import DeviceStore, check_account
 from vtunlib.errors import ConfigError, NotFound, NotRunning, Timeout
 
@@ -41,6 +42,8 @@ async def device_disable(arguments: argparse.Namespace) -> None:
     changed, damaged = _say_disabled(name)
     accounts.shut(name)
     await disconnect(name, "disabled")
+    if changed:
+        record(Event(Kind.DEVICE_DISABLED, name))
     if damaged is not None:
         raise damaged  # the manager refuses it because of that; when the file is mended it has to be said
     print(f"{name}: disabled" if changed else f"{name}: is disabled already")
@@ -51,6 +54,8 @@ async def device_enable(arguments: argparse.Namespace) -> None:
     name = _known(arguments.name)
     changed = DeviceStore().set_disabled(name, False)
     accounts.reopen(name)
+    if changed:
+        record(Event(Kind.DEVICE_ENABLED, name))
     print(f"{name}: enabled" if changed else f"{name}: is enabled already")
 
 
@@ -62,6 +67,7 @@ async def device_remove(arguments: argparse.Namespace) -> None:
     await disconnect(name, "removed")
     accounts.remove(name)
     DeviceStore().remove(name)
+    record(Event(Kind.DEVICE_REMOVED, name))
     print(f"{name}: removed")
 
 

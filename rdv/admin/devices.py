@@ -15,8 +15,9 @@ from typing import Any
 from rdv import accounts, contract
 from rdv.admin import cutting_off, inventory
 from rdv.admin.cutting_off import disconnect
-from rdv.admin.link import manager, note, show_json
+from rdv.admin.link import manager, note, record, show_json
 from rdv.admin.shown import cell, fitted, width
+from rdv.audit.events import Event, Kind
 from rdv.devices import Device, DeviceStore, check_account
 from rdv.facts import short_text
 from rdv.tls import bundle
@@ -108,12 +109,18 @@ async def device_add(arguments: argparse.Namespace) -> None:
     made = accounts.create(name, device.role)
     if known is None:
         store.add(device)
-    if key:
+        record(Event(Kind.DEVICE_ADDED, name, more={"role": str(device.role)}))
+    if key and key != accounts.key(name):
         accounts.set_key(name, key)
+        record(_key_set(name, key))
     print(f"{name}: added as {device.role}" if made or not known else f"{name}: is there already")
     if not accounts.key(name):
         print(f"{name} has no key yet: rdv-admin device set-key {name} --key LINE")
     _tell_configuration(arguments, known or device, host_key)
+
+
+def _key_set(name: str, key: str) -> Event:
+    return Event(Kind.KEY_SET, name, more={"fingerprint": accounts.fingerprint(key)})
 
 
 def _differs(name: str, how: str) -> AlreadyExists:
@@ -173,6 +180,7 @@ async def device_set_key(arguments: argparse.Namespace) -> None:
         print(f"{name}: that key opens it already")
         return
     accounts.set_key(name, key)
+    record(_key_set(name, key))
     await disconnect(name, "its key was replaced")
     print(f"{name}: only that key opens it now")
 

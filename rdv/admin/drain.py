@@ -6,6 +6,8 @@ import argparse
 from typing import Any
 
 from rdv import drain
+from rdv.admin.link import record
+from rdv.audit.events import Event, Kind
 from rdv.facts import short_text
 from vtunlib.errors import UsageError
 
@@ -29,8 +31,12 @@ async def drain_work(arguments: argparse.Namespace) -> None:
         if reason:
             raise UsageError("--reason is for refusing, not for --off")
         changed = drain.end()
+        if changed:
+            record(Event(Kind.DRAIN, more={"on": False}))
         print("new sessions are taken again" if changed else "new sessions are taken already")
         return
     changed = drain.begin(reason)
+    if changed:
+        record(Event(Kind.DRAIN, more={"on": True, "reason": reason}))
     print("new sessions are refused from now on" if changed else "new sessions are refused already")
     print("'rdv-admin drain --off' takes them again; 'rdv-admin session list' shows which still run")

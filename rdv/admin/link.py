@@ -1,4 +1,4 @@
-"""What the admin's commands share: asking the manager, telling a note."""
+"""What the admin's commands share: asking the manager, telling a note, having done it on record."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import sys
 from typing import Any
 
 from rdv import contract
+from rdv.audit.events import Event
+from rdv.audit.store import Store, StoreFailed
 from rdv.contract import Method
 from vtunlib import bus as buses
 from vtunlib.errors import NotRunning
@@ -28,6 +30,15 @@ async def manager(method: Method, *values: Any) -> Any:
 def note(text: str) -> None:
     """Say something that is no answer and no error."""
     print(f"rdv-admin: {text}", file=sys.stderr)
+
+
+def record(event: Event) -> None:
+    """Keep in the audit what was done. Done it is, so that it cannot be kept is no error but a note."""
+    try:
+        with Store() as store:
+            store.append([event])
+    except StoreFailed as error:
+        note(f"this is not in the audit: {error}")
 
 
 def show_json(value: Any) -> None:

@@ -44,7 +44,7 @@ class Kind(StrEnum):
     SESSION_REFUSED = "session-refused"
     """device: the onsite asked for, as it was asked for. more: master, error (its class), why, left_out."""
     DRAIN = "drain"
-    """more: on (whether new sessions are refused from now on)."""
+    """more: on (whether new sessions are refused from now on), reason."""
     BACKED_UP = "backed-up"
     """A backup, which holds the private keys, was written. more: devices (how many)."""
     RESTORED = "restored"

@@ -29,8 +29,11 @@ def to_object(event: Event) -> dict[str, Any]:
 
 
 def to_json(event: Event) -> str:
-    """That object as text, on one line."""
-    return storable(json.dumps(to_object(event), ensure_ascii=False, default=str))
+    """That object as text, on one line, without characters that a terminal could obey."""
+    text = storable(json.dumps(to_object(event), ensure_ascii=False, default=str))
+    return (
+        text if text.isprintable() else "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
+    )
 
 
 def to_values(event: Event) -> tuple[str, str, str, str, str]:

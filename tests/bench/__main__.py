@@ -10,9 +10,12 @@ import json
 import os
 import statistics
 import sys
+import tempfile
 import time
 from ipaddress import IPv4Interface
+from pathlib import Path
 
+from tests.bench.audit_kills import kill_writers
 from tests.bench.figures import Figure, shown
 from tests.lab.lab import Lab
 from tests.lab.process import LabError
@@ -20,6 +23,7 @@ from tests.lab.topology import CAMERA, CUSTOMER_LAN
 
 ROUNDS = 20
 IPERF_SECONDS = 5
+AUDIT_KILLS = 100
 
 
 def until_first_ping(lab: Lab, mode: str) -> float:
@@ -66,6 +70,16 @@ def measure(lab: Lab, rounds: int) -> list[Figure]:
     return figures
 
 
+def audit_losses() -> list[Figure]:
+    """What killed writers lost of the audit, on the file system of /var, where the product has it."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as directory:  # its own folder in it
+        losses = kill_writers(Path(directory) / "audit.db", AUDIT_KILLS)
+    return [
+        Figure("audit rows lost, writer killed", losses.lost + losses.doubled, "rows", AUDIT_KILLS),
+        Figure("audit rows said to be kept meanwhile", losses.kept, "rows", AUDIT_KILLS),
+    ]
+
+
 def main() -> int:
     """Entry of `make bench`."""
     parser = argparse.ArgumentParser(prog="python3 -m tests.bench", description=__doc__)
@@ -76,6 +90,7 @@ def main() -> int:
         with Lab(name="bench") as lab:
             lab.up()
             figures = measure(lab, arguments.rounds)
+        figures += audit_losses()
     except LabError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from dbus_fast import BusType, Message
 from dbus_fast.aio.message_bus import MessageBus
 
 from rdv import contract
+from rdv.contract import Signal
 from tundev.contract import BUS_NAMES
 from vtunlib.tunnel import Role
 
@@ -129,6 +131,60 @@ def test_a_device_s_account_may_call_nothing(address: str, method: Any) -> None:
 def test_root_may_call_both(address: str) -> None:
     calls = [_manager("root", contract.LOOK), _manager("root", contract.LIST_SESSIONS)]
     assert answers(address, contract.BUS_NAME, calls) == ["answered", "answered"]
+
+
+_LISTENER = """
+import asyncio, sys
+from dbus_fast import BusType, Message
+from dbus_fast.aio.message_bus import MessageBus
+
+async def main(address):
+    bus = await MessageBus(bus_address=address, bus_type=BusType.SYSTEM).connect()
+    done = asyncio.Event()
+    def hear(message):
+        if message.path == "/org/rdv/TundevManager1":
+            print(message.member, flush=True)
+            if message.member == "Over":
+                done.set()
+    bus.add_message_handler(hear)
+    dbus = "org.freedesktop.DBus"
+    rule = "type='signal',path='/org/rdv/TundevManager1'"
+    await bus.call(Message(dbus, "/org/freedesktop/DBus", dbus, "AddMatch", signature="s", body=[rule]))
+    print("listening", flush=True)
+    await done.wait()
+
+asyncio.run(main(sys.argv[1]))
+"""
+
+
+async def _heard(address: str, user: str) -> list[str]:
+    """Which of the manager's signals reach this user."""
+    bus = await MessageBus(bus_address=address, bus_type=BusType.SYSTEM).connect()
+    await bus.request_name(contract.BUS_NAME)
+    listener = await asyncio.create_subprocess_exec(
+        *("setpriv", f"--reuid={user}", "--regid=daemon", "--clear-groups"),
+        *(sys.executable, "-c", _LISTENER, address),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert listener.stdout is not None
+    try:
+        async with asyncio.timeout(20):
+            assert await listener.stdout.readline() == b"listening\n"
+            # The last is of an interface that the policy does not speak of: all that came before it is there.
+            last = Signal("org.rdv.Other", "Over")
+            bodies: list[tuple[Signal, list[Any]]] = [(contract.EVENT, ["{}"]), (contract.CHANGED, [["m1"]])]
+            for one, body in [*bodies, (last, [])]:
+                bus.send(Message.new_signal(contract.PATH, one.interface, one.member, one.body, body))
+            return (await listener.stdout.read()).decode().split()[:-1]
+    finally:
+        bus.disconnect()
+        await listener.wait()
+
+
+def test_what_is_recorded_is_heard_by_root_alone(address: str) -> None:
+    assert asyncio.run(_heard(address, "root")) == ["Event", "Changed"]
+    assert asyncio.run(_heard(address, SHELL)) == ["Changed"]
+    assert asyncio.run(_heard(address, STRANGER)) == []
 
 
 def test_only_root_may_own_the_name(address: str) -> None:

@@ -9,6 +9,7 @@ import pytest
 from rdv import accounts
 from rdv.accounts import parse_key
 from vtunlib.errors import UsageError
+from vtunlib.run import run
 
 DATA = "AAAAC3NzaC1lZDI1NTE5AAAAIFPyhpCMiTo5eYVSRAtQ9ZxxhGBkXNEHcfTD0Hm5PN0k"
 
@@ -74,3 +75,9 @@ def test_an_account_without_a_key_is_shut_and_reopened(keys: Path) -> None:
     accounts.shut("rpi1")
     accounts.remove_key("rpi1")
     assert not list(keys.iterdir())
+
+
+def test_a_fingerprint_is_as_ssh_keygen_writes_it(tmp_path: Path) -> None:
+    (tmp_path / "key.pub").write_text(f"ssh-ed25519 {DATA} comment\n")
+    told = run(["ssh-keygen", "-l", "-f", str(tmp_path / "key.pub")]).split()
+    assert accounts.fingerprint(f"ssh-ed25519 {DATA}") == told[1]
