@@ -11,9 +11,8 @@ import asyncio
 import ipaddress
 import logging
 import os
-import socket
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import aclosing, suppress
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -21,14 +20,15 @@ from typing import Any, ClassVar
 from dbus_fast import Message
 from dbus_fast.aio.message_bus import MessageBus
 
-from tundev import cleanup, lan
+from tundev import cleanup, lan, reach
 from tundev.backoff import Backoff
 from tundev.contract import BUS_NAMES, STATUS_CHANGED, Key
 from tundev.lan import Uplink
 from tundev.settings import Settings, ensure_key
 from tundev.shell_client import Command, Shell
-from tundev.ssh_link import Endpoint, SshLink
+from tundev.ssh_link import SshLink
 from tundev.states import Facts, State, next_state
+from tundev.transport import NO_WAY, Route, Routes, all_failed
 from vtunlib import bus as buses
 from vtunlib.errors import ProtocolError, RdvError, RdvUnreachable
 from vtunlib.network import Item, Network
@@ -36,9 +36,6 @@ from vtunlib.service import Readiness
 from vtunlib.tunnel import Role, UplinkType
 from vtunlib.version import VERSION
 from vtunlib.words import Word
-
-RESOLVE_SECONDS = 10.0
-CONNECT_SECONDS = 10.0
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +51,9 @@ class Agent(ABC):
         self.uplink: Uplink | None = None
         self.failure: RdvError | None = None
         self._facts = Facts()
+        self._routes = Routes(settings.config.rdv)
+        self._route: Route | None = None
+        self._oddity = ""
         self._uplink_changed = asyncio.Event()
         self._readiness = Readiness()
         self._bus: MessageBus | None = None
@@ -139,22 +139,38 @@ class Agent(ABC):
     def _failed(self, error: RdvError) -> None:
         log.warning("%s", error)
         self.failure = error
-        self.note(resolved=False, reachable=False, connected=False, tunnel=False, session=False)
+        self.note(
+            resolved=False, reachable=False, secured=False, connected=False, tunnel=False, session=False
+        )
 
     async def _attempt(self, backoff: Backoff) -> None:
         while self.uplink is None:
             self._uplink_changed.clear()
             await self._uplink_changed.wait()
-        addresses = await self._resolve()
-        self.note(resolved=True)
-        address = await self._reach(addresses)
-        self.note(reachable=True)
+        failures: dict[Route, RdvError] = {}
+        for route in self._routes.order(self.uplink, asyncio.get_running_loop().time()):
+            try:
+                await self._go(route, backoff)
+            except RdvError as error:
+                if self._facts.connected or not isinstance(error, NO_WAY):
+                    raise
+                failures[route] = error
+                self.note(resolved=False, reachable=False, secured=False)
+            else:
+                return
+        raise all_failed(failures)
+
+    async def _go(self, route: Route, backoff: Backoff) -> None:
+        """Connect by this route and serve until that ends. Raises RdvError."""
         rdv = self.settings.config.rdv
-        async with SshLink(Endpoint(rdv.server, address, rdv.account, rdv.host_key)) as link:
+        self._route, self._oddity = route, ""
+        endpoint, self._oddity = await reach.open_way(rdv, route, self.note)
+        async with SshLink(endpoint) as link:
             try:
                 async with Shell(link.sock, rdv.account) as shell:
                     await self._introduce(shell)
                     self.failure = None
+                    self._routes.worked(route)
                     self.note(connected=True)
                     backoff.reset()
                     await self._until_moved(self.serve(shell))
@@ -186,38 +202,6 @@ class Agent(ABC):
                 self.uplink = uplink
                 self._uplink_changed.set()
                 self.note(uplink=uplink is not None)
-
-    async def _resolve(self) -> list[str]:
-        server = self.settings.server
-        loop = asyncio.get_running_loop()
-        try:
-            async with asyncio.timeout(RESOLVE_SECONDS):
-                found = await loop.getaddrinfo(server.host, server.port, type=socket.SOCK_STREAM)
-        except (OSError, TimeoutError):
-            raise RdvUnreachable(
-                f"the name {server.host} cannot be resolved", "check the network's DNS server, or the name"
-            ) from None
-        return list(dict.fromkeys(str(entry[4][0]) for entry in found))
-
-    async def _reach(self, addresses: Sequence[str]) -> str:
-        """The first address that takes a TCP connection."""
-        port = self.settings.server.port
-        reason = ""
-        for address in addresses:
-            try:
-                async with asyncio.timeout(CONNECT_SECONDS):
-                    _, writer = await asyncio.open_connection(address, port)
-            except TimeoutError:
-                reason = "no answer"
-            except OSError as error:
-                reason = os.strerror(error.errno) if error.errno else str(error)
-            else:
-                writer.close()
-                return address
-        raise RdvUnreachable(
-            f"{self.settings.server} does not take a TCP connection on port {port}: {reason}",
-            "does a firewall hold back outgoing connections to it?",
-        )
 
     async def _introduce(self, shell: Shell) -> None:
         """Tell the RDV who and where this device is. Raises RdvError."""
@@ -278,6 +262,8 @@ class Agent(ABC):
             Key.STATE: self.state,
             Key.FAILURE: str(self.failure) if self.failure else None,
             Key.FAILURE_CLASS: type(self.failure).__name__ if self.failure else None,
+            Key.TRANSPORT: self._route,
+            Key.NOTE: self._oddity or None,
             Key.UPLINK: self.uplink.link if self.uplink else None,
             Key.ADDRESS: str(self.uplink.interface) if self.uplink else None,
             **self.more_status(),

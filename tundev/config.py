@@ -11,6 +11,7 @@ import base64
 import binascii
 import ipaddress
 import re
+import ssl
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,7 +19,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tundev import paths
+from tundev import paths, proxy
+from tundev.proxy import Proxy
+from vtunlib import certificate
 from vtunlib.errors import ConfigError, printable
 
 DEFAULT_PORT = 2222
@@ -61,14 +64,14 @@ class Server:
 
 @dataclass(frozen=True)
 class Rdv:
-    """[rdv]; host_key is `type base64`, without comment."""
+    """[rdv]; host_key is `type base64`, without comment; ca_cert None: the CAs that Debian brings."""
 
     server: Server
     account: str
     host_key: str
     transport: Transport = Transport.AUTO
     ca_cert: str | None = None
-    proxy: str | None = None
+    proxy: Proxy | None = None
     enrol_key: str | None = None
 
 
@@ -178,9 +181,24 @@ def _host_key(value: object) -> str:
 def _transport(value: object) -> Transport:
     if value not in list(Transport):
         raise _WrongForm('"ssh", "tls" or "auto"')
-    if value == Transport.TLS:
-        raise _WrongForm('"ssh" or "auto": TLS is not in this version')
     return Transport(str(value))
+
+
+def _ca_cert(value: object) -> str:
+    expected = "the RDV's CA as PEM text, from -----BEGIN CERTIFICATE----- on"
+    found = certificate.split(value) if isinstance(value, str) else []
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata="".join(found))
+    except (ssl.SSLError, ValueError):
+        raise _WrongForm(expected) from None
+    return "".join(found)
+
+
+def _proxy(value: object) -> Proxy:
+    found = proxy.parse(value) if isinstance(value, str) else None
+    if found is None:
+        raise _WrongForm('the proxy as in "http://10.0.0.1:3128" or "http://user:password@proxy:3128"')
+    return found
 
 
 def _location(value: object) -> str:
@@ -206,8 +224,8 @@ _TABLES: Mapping[str, Mapping[str, Callable[[object], Any]]] = {
         "account": _account,
         "host_key": _host_key,
         "transport": _transport,
-        "ca_cert": _string,
-        "proxy": _string,
+        "ca_cert": _ca_cert,
+        "proxy": _proxy,
         "enrol_key": _string,
     },
     "onsite": {"location": _location, "interface": _interface},

@@ -16,15 +16,19 @@ from tundev.client import AgentClient
 from tundev.contract import CONNECT, CONNECT_SECONDS, DISCONNECT, LIST_ONSITES, STATUS_CHANGED, STEP, Key
 from tundev.masterdev import MasterAgent
 from tundev.states import State
+from tundev.transport import Route
 from vtunlib import bus as buses
 from vtunlib.errors import (
     AuthenticationRefused,
+    CertificateRefused,
     HostKeyMismatch,
     MissingProgram,
     NoSession,
     NotRunning,
+    ProxyRefused,
     SessionFailed,
     Timeout,
+    TlsIntercepted,
     UsageError,
 )
 from vtunlib.table import table
@@ -32,7 +36,10 @@ from vtunlib.tunnel import Role, TunnelMode
 
 ONLINE_SECONDS = 45.0
 """How long a command waits for an agent of its own to be online."""
-_LASTING = (AuthenticationRefused, HostKeyMismatch, MissingProgram)
+_LASTING = (
+    *(AuthenticationRefused, HostKeyMismatch, MissingProgram),
+    *(CertificateRefused, ProxyRefused, TlsIntercepted),
+)
 """What does not become better by trying again, while a person waits."""
 
 _EXAMPLES = """\
@@ -50,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("-u", dest="account", metavar="ACCOUNT", help="account on the RDV server")
     parser.add_argument("-R", dest="server", metavar="SERVER", help="the RDV server")
-    parser.add_argument("-T", dest="tls", action="store_true", help="inside TLS (not in this version)")
+    parser.add_argument("-T", dest="tls", action="store_true", help="inside TLS on port 443")
     parser.add_argument("-l", dest="list", action="store_true", help="list the onsites, as 'list'")
     parser.add_argument("-o", dest="onsite", metavar="ONSITE", help="connect to it, as 'connect'")
     parser.add_argument("-m", dest="mode", choices=list(TunnelMode), default="L3", help="tunnel mode")
@@ -82,12 +89,10 @@ async def _work(arguments: argparse.Namespace) -> int:
         agent = MasterAgent(settings.load(account=account, server=server, tls=arguments.tls))
         await client.run_agent(agent, client.until_signal())
         return 0
-    if arguments.tls:
-        settings.load(tls=True)
     bus = await buses.connect()
     try:
         agent_client = AgentClient(bus, Role.MASTER)
-        if not account and not server:
+        if not account and not server and not arguments.tls:
             return await _serve(agent_client, arguments)
         return await _serve_named(agent_client, arguments, account, server)
     finally:
@@ -98,7 +103,7 @@ async def _serve_named(
     agent: AgentClient, arguments: argparse.Namespace, account: str | None, server: str | None
 ) -> int:
     """For the account and server given: by the service where it has these, else by an agent of our own."""
-    wanted = settings.load(account=account, server=server)
+    wanted = settings.load(account=account, server=server, tls=arguments.tls)
     try:
         status = await agent.status()
     except NotRunning:
@@ -108,6 +113,11 @@ async def _serve_named(
         raise UsageError(
             f"masterdev.service is {running[0]} at {running[1]}, not {wanted.account} at {wanted.server}",
             "leave -u and -R out, or 'systemctl stop masterdev' first",
+        )
+    if arguments.tls and status.get(Key.TRANSPORT) == Route.SSH:
+        raise UsageError(
+            "masterdev.service goes by direct SSH, not by TLS",
+            'leave -T out, or set transport = "tls" in tundev.toml and restart it',
         )
     return await _serve(agent, arguments)
 

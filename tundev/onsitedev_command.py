@@ -21,7 +21,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = client.parser("onsitedev", about, _EXAMPLES)
     parser.add_argument("-u", dest="account", metavar="ACCOUNT", help="account on the RDV server")
     parser.add_argument("-R", dest="server", metavar="SERVER", help="the RDV server")
-    parser.add_argument("-T", dest="tls", action="store_true", help="inside TLS (not in this version)")
+    parser.add_argument("-T", dest="tls", action="store_true", help="inside TLS on port 443")
     parser.add_argument("-i", dest="interface", metavar="IFACE", help="the uplink; else the default route's")
     parser.add_argument("-U", dest="uplink", choices=list(UplinkType), help="the type of uplink to tell")
     parser.add_argument(

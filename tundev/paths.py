@@ -19,6 +19,8 @@ RUN = Path("/run/tundev")
 SSH = RUN / "ssh"
 CONTROL = SSH / "control"
 KNOWN_HOSTS = RUN / "known_hosts"
+TLS = RUN / "tls.json"
+"""How the relay of the way by TLS dials; readable by USER."""
 VTUND_CONF = RUN / "vtund.conf"
 VTUND_ENV = RUN / "vtund.env"
 

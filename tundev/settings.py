@@ -46,9 +46,9 @@ def load(
     """The settings. Raises ConfigError on what cannot be taken."""
     loaded = config.load(path)
     rdv = loaded.rdv
-    if tls or rdv.transport is Transport.TLS:
-        raise ConfigError("TLS is not in this version", 'use transport = "ssh", without -T')
     changes: dict[str, object] = {}
+    if tls:
+        changes["transport"] = Transport.TLS
     if account:
         changes["account"] = config.parse_account(account)
     if server:

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from tundev import paths
 from tundev.config import Server
+from tundev.tls_dial import RELAY_SAYS
 from vtunlib.errors import (
     AuthenticationRefused,
     HostKeyMismatch,
@@ -55,12 +56,16 @@ _AUTHENTICATION = re.compile(
 
 @dataclass(frozen=True)
 class Endpoint:
-    """What ssh must know of server and account; address is the one that took a TCP connection."""
+    """What ssh must know of server and account; address is the one that took a TCP connection.
+
+    proxy_command: what carries the connection instead of TCP, a constant; empty for nothing.
+    """
 
     server: Server
     address: str
     account: str
     host_key: str
+    proxy_command: str = ""
 
 
 def arguments(endpoint: Endpoint, *, control: Path, known_hosts: Path, key: Path) -> list[str]:
@@ -87,6 +92,8 @@ def arguments(endpoint: Endpoint, *, control: Path, known_hosts: Path, key: Path
         "ServerAliveCountMax": str(ALIVE_COUNT),
         "ClearAllForwardings": "yes",
     }
+    if endpoint.proxy_command:
+        options["ProxyCommand"] = endpoint.proxy_command
     words = ["-F", "none", "-T", "-e", "none", "-p", str(endpoint.server.port), "-l", endpoint.account]
     for name, value in options.items():
         words += ["-o", f"{name}={value}"]
@@ -219,5 +226,7 @@ def classify(said: Sequence[str], endpoint: Endpoint, error: RdvError) -> RdvErr
             "compare 'tundev-status --key' with 'rdv-admin device show' on the RDV",
         )
     if type(error) is RdvUnreachable and said:
-        return RdvUnreachable(f"{server}: {said[-1]}")
+        # The relay's own word, where there is one; what ssh says after it is only that it is gone.
+        carried = [line for line in said if line.startswith(RELAY_SAYS)]
+        return RdvUnreachable(f"{server}: {(carried or said)[-1].removeprefix(RELAY_SAYS)}")
     return error

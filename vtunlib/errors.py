@@ -152,6 +152,24 @@ class Draining(RdvError):
     exit_code = 19
 
 
+class TlsIntercepted(RdvError):
+    """What answers by TLS holds a certificate that the RDV's CA has not issued."""
+
+    exit_code = 20
+
+
+class CertificateRefused(RdvError):
+    """The server's certificate is of the right CA, but not for the name by which it was dialled."""
+
+    exit_code = 21
+
+
+class ProxyRefused(RdvError):
+    """The HTTP proxy does not let this device through to the RDV server."""
+
+    exit_code = 22
+
+
 def _classes(base: type[RdvError]) -> dict[str, type[RdvError]]:
     found = {base.__name__: base}
     for child in base.__subclasses__():

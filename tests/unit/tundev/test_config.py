@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import datetime
 import ipaddress
 from pathlib import Path
 
 import pytest
 
+from rdv.tls import authority
 from tundev import config, settings
+from tundev.proxy import Proxy
 from vtunlib.errors import ConfigError
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGzSfdB1DIFYpq6GCxyYLdgMPN7PqsPGcJLTGZTfrC6Q"
@@ -43,6 +46,8 @@ def test_both_roles_keys() -> None:
         (RDV + '[master]\nextremity_subnet = "192.168.38.225/29"\n', "line 6: [master] extremity_subnet"),
         (RDV + '[master]\ninterface = "eth0; reboot"\n', "line 6: [master] interface"),
         (RDV + '[onsite]\nlocation = "a\\u0007b"\n', "line 6: [onsite] location"),
+        (RDV + 'transport = "udp"\n', "line 5: [rdv] transport"),
+        (RDV + 'ca_cert = "/etc/ca.crt"\n', "line 5: [rdv] ca_cert"),
         (RDV + "[onside]\n", "line 5: onside: is unknown"),
         ("[rdv]\nserver = 'a'\naccount = 'b'\n", "[rdv]: host_key is missing"),
     ],
@@ -67,11 +72,49 @@ def test_the_command_line_stands_over_the_file(tmp_path: Path) -> None:
     assert (found.account, str(found.server), found.uplink_type) == ("rpi1101", "192.0.2.1:22", "wlan")
 
 
-def test_tls_is_refused_in_words(tmp_path: Path) -> None:
+def test_the_flag_for_tls_stands_over_the_file(tmp_path: Path) -> None:
     file = tmp_path / "tundev.toml"
-    file.write_text(RDV)
-    with pytest.raises(ConfigError, match="TLS is not in this version"):
-        settings.load(path=file, tls=True)
+    file.write_text(RDV + 'transport = "ssh"\n')
+    assert settings.load(path=file).config.rdv.transport is config.Transport.SSH
+    assert settings.load(path=file, tls=True).config.rdv.transport is config.Transport.TLS
+
+
+def test_the_cas_of_a_bundle_are_taken() -> None:
+    """As rdv-admin writes them: all of them, what stands around them left out."""
+    ca = authority.make_ca("the RDV", datetime.datetime.now(datetime.UTC)).certificate
+    found = config.parse(RDV + f'ca_cert = """\nours\n{ca}{ca}"""\n', "tundev.toml")
+    assert found.rdv.ca_cert == ca + ca
+
+
+@pytest.mark.parametrize(
+    ("text", "proxy"),
+    [
+        ("http://10.0.0.1:3128", Proxy("10.0.0.1", 3128)),
+        ("http://proxy.customer.lan:8080/", Proxy("proxy.customer.lan", 8080)),
+        ("http://me:p%40ss%3a@10.0.0.1:3128", Proxy("10.0.0.1", 3128, "me", "p@ss:")),
+        ("http://me@10.0.0.1:3128", Proxy("10.0.0.1", 3128, "me")),
+    ],
+)
+def test_a_proxy(text: str, proxy: Proxy) -> None:
+    assert config.parse(RDV + f'proxy = "{text}"\n', "tundev.toml").rdv.proxy == proxy
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "10.0.0.1:3128",
+        "https://u:SECRET@10.0.0.1:3128",
+        "http://u:SECRET@10.0.0.1",
+        "http://u:SECRET@10.0.0.1:99999",
+        "http://u:SECRET%0d%0aX@10.0.0.1:3128",
+        "http://u%3a:SECRET@10.0.0.1:3128",
+        "http://u:SECRET@10.0.0.1:3128/path",
+    ],
+)
+def test_what_is_no_proxy_is_told_without_its_password(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"line 5: \[rdv\] proxy: expected") as raised:
+        config.parse(RDV + f'proxy = "{text}"\n', "tundev.toml")
+    assert "SECRET" not in str(raised.value)
 
 
 def test_a_missing_file_says_what_to_do(tmp_path: Path) -> None:

@@ -33,6 +33,11 @@ def test_what_the_server_said_is_kept_where_ssh_says_nothing() -> None:
     assert classify([], ENDPOINT, LOST) is LOST
 
 
+def test_the_relays_word_counts_more_than_what_ssh_says_after_it() -> None:
+    said = ["tls-relay: 203.0.113.10:443 does not answer", "Connection closed by UNKNOWN port 65535"]
+    assert classify(said, ENDPOINT, LOST).message == "rdv.example.com: 203.0.113.10:443 does not answer"
+
+
 def test_no_host_key_is_ever_trusted_on_first_use() -> None:
     words = arguments(ENDPOINT, control=Path("/c"), known_hosts=Path("/k"), key=Path("/i"))
     assert "StrictHostKeyChecking=yes" in words

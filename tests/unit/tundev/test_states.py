@@ -32,6 +32,13 @@ def test_it_falls_back_to_the_last_state_that_holds(lost: str, state: State) -> 
     assert next_state(Facts(**{**ALL, lost: False})) is state
 
 
+def test_tls_is_a_state_of_its_own_only_where_the_way_is_by_tls() -> None:
+    reached = {**ALL, "connected": False}
+    assert next_state(Facts(**reached, secured=True)) is State.SSL_TUNNEL_OK
+    assert next_state(Facts(**reached)) is State.RDVSERVER_TCP_OK
+    assert next_state(Facts(**ALL, secured=True)) is State.SESSION_OK
+
+
 def test_with_all_that_there_is_it_is_in_a_session() -> None:
     assert next_state(Facts(**ALL)) is State.SESSION_OK
 

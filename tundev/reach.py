@@ -1,0 +1,75 @@
+"""From a network to a way on which ssh is worth a try: the name, TCP, and TLS where the route wants it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Callable, Sequence
+
+from tundev.config import Rdv, Transport
+from tundev.ssh_link import Endpoint
+from tundev.transport import PROXY_COMMAND, Hop, Route, first_hop, tls_way, try_tls, write_way
+from vtunlib.errors import RdvUnreachable
+
+RESOLVE_SECONDS = 10.0
+CONNECT_SECONDS = 10.0
+AUTO_SECONDS = 5.0
+"""The same where there is another way to try: a firewall that drops must not cost long."""
+
+log = logging.getLogger(__name__)
+
+
+async def open_way(rdv: Rdv, route: Route, note: Callable[..., None]) -> tuple[Endpoint, str]:
+    """What ssh is to be given, and what is odd about the server's certificate (mostly nothing).
+
+    note: told of each step as a fact of tundev.states. Raises RdvError.
+    """
+    hop = first_hop(rdv, route)
+    addresses = await _resolve(hop)
+    note(resolved=True)
+    patience = AUTO_SECONDS if rdv.transport is Transport.AUTO else CONNECT_SECONDS
+    address = await _connect(hop, addresses, patience)
+    note(reachable=True)
+    if route is Route.SSH:
+        return Endpoint(rdv.server, address, rdv.account, rdv.host_key), ""
+    way = tls_way(rdv, route, address)
+    oddity = await asyncio.to_thread(try_tls, way)
+    if oddity:
+        log.warning("%s; the server is known by its pinned host key", oddity)
+    await asyncio.to_thread(write_way, way)
+    note(secured=True)
+    return Endpoint(rdv.server, address, rdv.account, rdv.host_key, PROXY_COMMAND), oddity
+
+
+async def _resolve(hop: Hop) -> list[str]:
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(RESOLVE_SECONDS):
+            found = await loop.getaddrinfo(hop.host, hop.port, type=socket.SOCK_STREAM)
+    except (OSError, TimeoutError):
+        raise RdvUnreachable(
+            f"the name {hop.host} cannot be resolved", "check the network's DNS server, or the name"
+        ) from None
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+async def _connect(hop: Hop, addresses: Sequence[str], patience: float) -> str:
+    """The first address that takes a TCP connection within `patience` seconds."""
+    reason = ""
+    for address in addresses:
+        try:
+            async with asyncio.timeout(patience):
+                _, writer = await asyncio.open_connection(address, hop.port)
+        except TimeoutError:
+            reason = "no answer"
+        except OSError as error:
+            reason = os.strerror(error.errno) if error.errno else str(error)
+        else:
+            writer.close()
+            return address
+    raise RdvUnreachable(
+        f"{hop.text} does not take a TCP connection on port {hop.port}: {reason}",
+        "does a firewall hold back outgoing connections to it?",
+    )
