@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rdv import contract, drain, rows, traffic
+from rdv.audit.events import Record
+from rdv.audit.forms import from_json
 from rdv.bus_server import Call, Handler
 from rdv.conductor import Conductor
 from rdv.contract import Method
@@ -25,10 +27,13 @@ End = Callable[[Connection, RdvError, str], None]
 class AdminService:
     """The admin's methods."""
 
-    def __init__(self, registry: Registry, conductor: Conductor, warnings: Warnings, end: End) -> None:
+    def __init__(
+        self, registry: Registry, conductor: Conductor, warnings: Warnings, tell: Record, end: End
+    ) -> None:
         self._registry = registry
         self._conductor = conductor
         self._warnings = warnings
+        self._tell = tell
         self._end = end
         self._started = datetime.datetime.now(datetime.UTC)
 
@@ -38,6 +43,7 @@ class AdminService:
             contract.STATUS: self._status,
             contract.LIST_ONLINE: self._list_online,
             contract.LIST_SESSIONS: self._list_sessions,
+            contract.RECORDED: self._recorded,
             contract.DROP_SESSION: self._drop_session,
             contract.DROP_DEVICE: self._drop_device,
         }
@@ -64,6 +70,10 @@ class AdminService:
 
     async def _list_sessions(self, _call: Call) -> Sequence[Any]:
         return [[json.dumps(row, ensure_ascii=False) for row in await self._sessions()]]
+
+    async def _recorded(self, call: Call) -> Sequence[Any]:
+        self._tell(from_json(call.arguments[0]))
+        return ()
 
     async def _drop_session(self, call: Call) -> Sequence[Any]:
         name, reason = call.arguments

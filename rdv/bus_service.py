@@ -64,12 +64,12 @@ class BusService:
         self._handing_over: set[str] = set()
         self._identify = identify
         self._access = access
-        self._registry = Registry()
+        self.registry = Registry()
         self._audit = audit
         self._presence = Presence(boot_id())
-        self.conductor = Conductor(self._registry, access, self._session_changed, audit)
+        self.conductor = Conductor(self.registry, access, self._session_changed, audit)
         self._changes = Changes(lambda accounts: self._server.emit(contract.CHANGED, accounts))
-        admin = AdminService(self._registry, self.conductor, self.warnings, self._ended)
+        admin = AdminService(self.registry, self.conductor, self.warnings, audit.tell, self._ended)
         handlers: dict[Method, Handler] = {
             contract.ATTACH: self._attach,
             contract.HAND_OVER: self._hand_over,
@@ -115,11 +115,11 @@ class BusService:
             facts = facts.told(device.role, fact, text)
         await self._server.watch(call.sender)
         new = Connection(device, uid, call.sender, cookie, facts, since=_instant(since))
-        known = self._registry.attached_before(new)
+        known = self.registry.attached_before(new)
         if known is not None:
             self._attached_again(known, new)
             return self._attached(known)
-        older = self._registry.attach(new)
+        older = self.registry.attach(new)
         if older is not None:
             taken_over = NotAllowed("taken over by a newer connection of the same account")
             self._ended(older, taken_over, f"{new.account} connected anew")
@@ -146,13 +146,13 @@ class BusService:
         return ()
 
     async def _detach(self, call: Call) -> Sequence[Any]:
-        connection = self._registry.detach(call.arguments[0], call.sender)
+        connection = self.registry.detach(call.arguments[0], call.sender)
         if connection is not None:
             self._went_offline(connection, f"{connection.account} went offline")
         return ()
 
     def _sender_gone(self, sender: str) -> None:
-        lost = self._registry.of_sender(sender)
+        lost = self.registry.of_sender(sender)
         for connection in lost:
             connection.sender = ""
         if sender in self._handing_over:
@@ -164,8 +164,8 @@ class BusService:
     def _give_up(self, adrift: list[Connection]) -> None:
         """Those that no shell has attached again are offline."""
         for connection in adrift:
-            if not connection.sender and self._registry.online(connection.account) is connection:
-                self._registry.remove(connection)
+            if not connection.sender and self.registry.online(connection.account) is connection:
+                self.registry.remove(connection)
                 self._went_offline(connection, f"the shell of {connection.account} ended")
 
     def _went_offline(self, connection: Connection, why: str) -> None:
@@ -183,7 +183,7 @@ class BusService:
 
     async def _set_fact(self, call: Call) -> Sequence[Any]:
         handle, fact, text = call.arguments
-        connection = self._registry.get(handle, call.sender)
+        connection = self.registry.get(handle, call.sender)
         facts = connection.facts.told(connection.role, fact, text)
         if fact == Fact.MODE and self.conductor.of(connection.account):
             raise Busy("the mode cannot change during a session")
@@ -220,7 +220,7 @@ class BusService:
 
     async def _list_onsites(self, call: Call) -> Sequence[Any]:
         master = self._caller(call, Role.MASTER)
-        onsites = self._registry.of_role(Role.ONSITE)
+        onsites = self.registry.of_role(Role.ONSITE)
         return [
             [
                 json.dumps(rows.device(onsite, self.conductor.of(onsite.account)), ensure_ascii=False)
@@ -250,7 +250,7 @@ class BusService:
     # what they share
 
     def _caller(self, call: Call, role: Role | None = None) -> Connection:
-        return self._registry.get(call.arguments[0], call.sender, role)
+        return self.registry.get(call.arguments[0], call.sender, role)
 
     def _seen_of(self, connection: Connection) -> None:
         """Something of this device that others may see has changed."""
@@ -258,14 +258,14 @@ class BusService:
         if connection.role is Role.ONSITE:
             names |= {
                 master.account
-                for master in self._registry.of_role(Role.MASTER)
+                for master in self.registry.of_role(Role.MASTER)
                 if self._access.allows(master.account, connection.account)
             }
         self._changes.note(names)
 
     def _session_changed(self, session: Session) -> None:
         self._changes.note(session.accounts)
-        onsite = self._registry.online(session.onsite.account)
+        onsite = self.registry.online(session.onsite.account)
         if onsite is not None:
             self._seen_of(onsite)
 

@@ -86,6 +86,8 @@ STATUS = Method(ADMIN_INTERFACE, "Status", "", "s")
 or null), devices, sessions, warnings (key, text, since)."""
 LIST_ONLINE = Method(ADMIN_INTERFACE, "ListOnline", "", "as")
 LIST_SESSIONS = Method(ADMIN_INTERFACE, "ListSessions", "", "as")
+RECORDED = Method(ADMIN_INTERFACE, "Recorded", "s")
+"""One JSON object, as EVENT has it: what rdv-admin did and has recorded. Who listens is told by EVENT."""
 DROP_SESSION = Method(ADMIN_INTERFACE, "DropSession", "ss", "s")
 """(session id or account, reason) -> session id. NotFound."""
 DROP_DEVICE = Method(ADMIN_INTERFACE, "DropDevice", "ss", "b")
@@ -107,6 +109,7 @@ METHODS = (
     STATUS,
     LIST_ONLINE,
     LIST_SESSIONS,
+    RECORDED,
     DROP_SESSION,
     DROP_DEVICE,
 )
@@ -116,7 +119,7 @@ CHANGED = Signal(SHELL_INTERFACE, "Changed", "as")
 ENDED = Signal(SHELL_INTERFACE, "Ended", "ss")
 """(handle, error line): the shell tells the device this line and closes its connection."""
 EVENT = Signal(ADMIN_INTERFACE, "Event", "s")
-"""One JSON object: what the manager has just recorded, as `rdv-admin audit --json` shows it."""
+"""One JSON object: what was just recorded, as `rdv-admin audit --json` shows it."""
 SIGNALS = (CHANGED, ENDED, EVENT)
 
 

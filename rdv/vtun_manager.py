@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
 from dbus_fast.aio.message_bus import MessageBus
@@ -31,28 +33,51 @@ async def serve() -> None:
     bus = await buses.connect(negotiate_unix_fd=True)
     disconnected: asyncio.Future[None] = asyncio.ensure_future(bus.wait_for_disconnect())  # type: ignore[no-untyped-call]
     warnings = Warnings()
-    audit = Recorder(_settings(warnings).audit, warnings)
+    loaded = _settings(warnings)
+    audit = Recorder(loaded.audit, warnings)
     audit.start()
     try:
-        await _serve(bus, disconnected, audit, warnings)
+        await _serve(bus, disconnected, audit, warnings, loaded.metrics.listen)
     finally:
         await audit.close()
 
 
 async def _serve(
-    bus: MessageBus, disconnected: asyncio.Future[None], audit: Recorder, warnings: Warnings
+    bus: MessageBus, disconnected: asyncio.Future[None], audit: Recorder, warnings: Warnings, metrics: str
 ) -> None:
     service = BusService(bus, partial(peer.device, store=DeviceStore()), AccessList(), audit, warnings)
     readiness = Readiness()
     # Before anybody can call: who asks finds the kept sessions.
     await service.recover()
-    await buses.own(bus, contract.BUS_NAME)
-    readiness.ready("serving")
-    try:
-        await until_told(disconnected)
-    finally:
-        readiness.stopping()
+    async with _metrics(metrics, service, audit):
+        await buses.own(bus, contract.BUS_NAME)
+        readiness.ready("serving")
+        try:
+            await until_told(disconnected)
+        finally:
+            readiness.stopping()
     await service.conductor.finish()
+
+
+@asynccontextmanager
+async def _metrics(listen: str, service: BusService, audit: Recorder) -> AsyncIterator[None]:
+    """Serve metrics meanwhile where the admin wants them; that they cannot be keeps nobody from working."""
+    if listen == "off":
+        yield
+        return
+    # Here, for it is much to import for who does not want it.
+    from rdv.metrics import Metrics
+    from rdv.metrics_http import serving
+
+    metrics = Metrics(service.registry, service.conductor, service.warnings)
+    await metrics.start()
+    audit.listen(metrics.hear)
+    async with AsyncExitStack() as stack:
+        try:
+            await stack.enter_async_context(serving(listen, metrics.text))
+        except RdvError as error:
+            service.warnings.set("metrics", str(error))
+        yield
 
 
 def _settings(warnings: Warnings) -> settings.Settings:

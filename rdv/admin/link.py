@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import suppress
 from typing import Any
 
 from rdv import contract
 from rdv.audit.events import Event
+from rdv.audit.forms import to_json
 from rdv.audit.store import Store, StoreFailed
 from rdv.contract import Method
 from vtunlib import bus as buses
-from vtunlib.errors import NotRunning
+from vtunlib.errors import NotRunning, RdvError
+
+_recorded: list[Event] = []
 
 
 async def manager(method: Method, *values: Any) -> Any:
@@ -39,6 +43,14 @@ def record(event: Event) -> None:
             store.append([event])
     except StoreFailed as error:
         note(f"this is not in the audit: {error}")
+    _recorded.append(event)
+
+
+async def tell_recorded() -> None:
+    """At a command's end: let the manager, where it runs, tell who listens of what was recorded here."""
+    with suppress(RdvError):
+        for event in _recorded:
+            await manager(contract.RECORDED, to_json(event))
 
 
 def show_json(value: Any) -> None:

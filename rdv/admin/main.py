@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 
 from rdv import restore
 from rdv.admin import audit, backup, devices, drain, sessions, status, tls
-from rdv.admin.link import note
+from rdv.admin.link import note, tell_recorded
 from vtunlib.errors import NotAllowed, RdvError
 from vtunlib.version import VERSION
 
@@ -58,7 +58,10 @@ def main() -> int:
 
 
 async def _awaited(work: Work, arguments: argparse.Namespace) -> None:
-    await work(arguments)
+    try:
+        await work(arguments)
+    finally:
+        await tell_recorded()
 
 
 def _parser() -> argparse.ArgumentParser:

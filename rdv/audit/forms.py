@@ -36,6 +36,16 @@ def to_json(event: Event) -> str:
     )
 
 
+def from_json(text: str) -> Event:
+    """The event of such a text. Raises RdvError."""
+    try:
+        data = json.loads(text)
+        at, kind, device, session, more = (data[key] for key in ("at", "kind", "device", "session", "more"))
+        return Event(_kind(kind), str(device), str(session), dict(more), datetime.datetime.fromisoformat(at))
+    except (ValueError, TypeError, KeyError):
+        raise RdvError(f"{text[:80]!r} is no event") from None
+
+
 def to_values(event: Event) -> tuple[str, str, str, str, str]:
     """The columns of the store but the first."""
     more = json.dumps(dict(event.more), ensure_ascii=False, default=str)

@@ -90,26 +90,27 @@ class Recorder:
         if passed is None:
             return
         self._jobs.put(_Job(passed))
-        self._tell(passed)
+        self.tell(passed)
 
     async def keep(self, event: Event) -> None:
         """Keep it now: on disk when it returns. Raises StoreFailed; then it never will be."""
         await self._done(_Job(event, done=asyncio.get_running_loop().create_future()))
-        self._tell(event)
+        self.tell(event)
 
     async def ask(self, question: Callable[[Store], R]) -> R:
         """What the store answers, all that was recorded before being kept. Raises StoreFailed."""
         answer: R = await self._done(_Job(question=question, done=asyncio.get_running_loop().create_future()))
         return answer
 
+    def tell(self, event: Event) -> None:
+        """Tell who listens of an event: by itself only of one that another process has kept."""
+        for hear in self._hear:
+            hear(event)
+
     async def _done(self, job: _Job) -> Any:
         assert job.done is not None
         self._jobs.put(job)
         return await job.done
-
-    def _tell(self, event: Event) -> None:
-        for hear in self._hear:
-            hear(event)
 
     # in the thread
 

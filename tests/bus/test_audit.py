@@ -11,12 +11,12 @@ import pytest
 
 from rdv import contract
 from rdv.audit.events import Event, Kind
-from rdv.audit.forms import to_object
+from rdv.audit.forms import to_json, to_object
 from rdv.audit.store import Store
 from rdv.bus_service import BusService
 from tests.bus.test_manager import ONLINE, Client, told, with_manager
 from vtunlib import bus as buses
-from vtunlib.errors import NotAllowed, NotOnline, SessionFailed
+from vtunlib.errors import NotAllowed, NotOnline, RdvError, SessionFailed
 
 pytestmark = pytest.mark.usefixtures("system_bus")
 
@@ -106,3 +106,16 @@ def test_without_an_audit_devices_come_online_and_sessions_are_refused(tmp_path:
         assert (await client.ask(contract.LOOK, onsite))[0] == ""
 
     with_manager(tmp_path / "acl.toml", body)
+
+
+def test_what_the_admin_s_command_has_recorded_is_told_to_who_listens(tmp_path: Path) -> None:
+    async def body(_service: BusService, client: Client) -> None:
+        event = Event(Kind.DEVICE_DISABLED, "o1")
+        await client.ask(contract.RECORDED, to_json(event))
+        assert await client.signal("Event") == [to_json(event)]
+        for text in ("", "[]", '{"kind": "online"}', to_json(event).replace("device-disabled", "nonsense")):
+            with pytest.raises(RdvError):
+                await client.ask(contract.RECORDED, text)
+
+    with_manager(tmp_path / "acl.toml", body)
+    assert kept(tmp_path) == []  # it was recorded by who did it

@@ -56,7 +56,7 @@ class Client:
         bus.add_message_handler(self._hear)
 
     def _hear(self, message: Message) -> None:
-        if message.path == contract.PATH and message.member in ("Changed", "Ended"):
+        if message.path == contract.PATH and message.member in ("Changed", "Ended", "Event"):
             self.heard.put_nowait((message.member, message.body))
 
     async def ask(self, method: Method, *arguments: Any, fds: list[int] | None = None) -> Any:
