@@ -17,7 +17,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from rdv import accounts, contract
+from rdv import accounts, contract, keys
 from rdv.admin.link import manager, note, record
 from rdv.audit.events import Event, Kind
 from rdv.devices import DeviceStore, check_account
@@ -40,7 +40,7 @@ async def device_disable(arguments: argparse.Namespace) -> None:
     """End the device's session and connection, and let it not come back until it is enabled."""
     name = _known(arguments.name)
     changed, damaged = _say_disabled(name)
-    accounts.shut(name)
+    keys.shut(name)
     await disconnect(name, "disabled")
     if changed:
         record(Event(Kind.DEVICE_DISABLED, name))
@@ -53,7 +53,7 @@ async def device_enable(arguments: argparse.Namespace) -> None:
     """Let the device come back, with the key that it had."""
     name = _known(arguments.name)
     changed = DeviceStore().set_disabled(name, False)
-    accounts.reopen(name)
+    keys.reopen(name)
     if changed:
         record(Event(Kind.DEVICE_ENABLED, name))
     print(f"{name}: enabled" if changed else f"{name}: is enabled already")
@@ -63,7 +63,7 @@ async def device_remove(arguments: argparse.Namespace) -> None:
     """End the device's session and connection, and let it never come back."""
     name = _known(arguments.name)
     _say_disabled(name)
-    accounts.remove_key(name)
+    keys.remove(name)
     await disconnect(name, "removed")
     accounts.remove(name)
     DeviceStore().remove(name)

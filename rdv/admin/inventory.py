@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Mapping
 from typing import Any
 
-from rdv import rows
+from rdv import keys, rows
 from rdv.audit.store import Seen, Store, StoreFailed
 from rdv.devices import DeviceStore
-from vtunlib.errors import ConfigError, NotFound
+from rdv.keys import Keys
+from vtunlib.errors import ConfigError, NotFound, RdvError
 
 Row = dict[str, Any]
 
@@ -25,6 +27,11 @@ def devices(online: Mapping[str, Row] | None, seen: Mapping[str, Seen]) -> tuple
         if isinstance(device, ConfigError):
             faults.append(str(device))
             continue
+        try:
+            enrolment = _enrolment(keys.read(device.account))
+        except RdvError as error:
+            faults.append(str(error))
+            enrolment = _enrolment(None)
         row: Row = {
             "id": device.account,
             "role": str(device.role),
@@ -32,10 +39,20 @@ def devices(online: Mapping[str, Row] | None, seen: Mapping[str, Seen]) -> tuple
             "disabled": device.disabled,
             "label": device.label,
             "location": device.location,
+            **enrolment,
             "last_seen": rows.iso(seen[device.account].since) if device.account in seen else None,
         }
         found.append(row | (online or {}).get(device.account, {}))
     return found, faults
+
+
+def _enrolment(opened: Keys | None) -> Row:
+    """How far a device is with its key; None where that cannot be told."""
+    if opened is None:
+        return {"enrolment": None, "one_time_until": None}
+    until = rows.iso(opened.one_time.until) if opened.one_time else None
+    enrolment = opened.enrolment(datetime.datetime.now(datetime.UTC))
+    return {"enrolment": str(enrolment), "one_time_until": until}
 
 
 def state(row: Row) -> str:

@@ -8,9 +8,10 @@ from contextlib import suppress
 from typing import Any
 
 from rdv import contract
+from rdv.audit import store
 from rdv.audit.events import Event
 from rdv.audit.forms import to_json
-from rdv.audit.store import Store, StoreFailed
+from rdv.audit.store import StoreFailed
 from rdv.contract import Method
 from vtunlib import bus as buses
 from vtunlib.errors import NotRunning, RdvError
@@ -39,8 +40,7 @@ def note(text: str) -> None:
 def record(event: Event) -> None:
     """Keep in the audit what was done. Done it is, so that it cannot be kept is no error but a note."""
     try:
-        with Store() as store:
-            store.append([event])
+        store.keep(event)
     except StoreFailed as error:
         note(f"this is not in the audit: {error}")
     _recorded.append(event)

@@ -23,7 +23,8 @@ _EXAMPLES = """\
 examples:
   rdv-admin status
   rdv-admin device add rpi1100 --role onsite --location "Royal Champagne, boiler room" \\
-            --key "ssh-ed25519 AAAA… rpi1100" --server rdv.example.com --bundle rpi1100.toml
+            --group champagne --bundle rpi1100.toml
+  rdv-admin device re-enrol rpi1100 --bundle rpi1100.toml
   rdv-admin device list
   rdv-admin device disable rpi1100
   rdv-admin device remove rpi1100

@@ -253,6 +253,12 @@ _HINT_DAMAGED = "'systemctl restart vtun-manager' sets it aside and begins a new
 _HINT_FAILED = "look whether its file system is full or read-only"
 
 
+def keep(event: Event, path: Path = PATH) -> None:
+    """Keep one event, for a process that ends soon. Raises StoreFailed, StoreDamaged."""
+    with Store(path) as store:
+        store.append([event])
+
+
 def _identity(path: Path) -> tuple[int, int]:
     found = path.stat()
     return found.st_dev, found.st_ino

@@ -1,8 +1,8 @@
-"""What TLS adds to a device's bundle: the CA, and a certificate for the name by which the device dials."""
+"""What a device's bundle asks of TLS: a certificate for the name by which the device dials."""
 
 from __future__ import annotations
 
-from rdv.tls import files, upkeep
+from rdv.tls import upkeep
 
 
 def host_of(server: str) -> str:
@@ -22,9 +22,3 @@ def prepare(server: str) -> str:
         f"the certificate given does not name {host}, so devices refuse it: "
         f"it is for {', '.join(served.certificate.names)}"
     )
-
-
-def lines() -> list[str]:
-    """The lines of [rdv] in a bundle; none where the CA is one that every Debian knows. Raises RdvError."""
-    pem = files.bundle_ca()
-    return [f'ca_cert  = """\n{pem}"""'] if pem else []

@@ -50,11 +50,18 @@ def test_anything_else_it_asks_for_is_refused(tmp_path: Path, role: str, asked: 
 
 
 @ROLES
-@pytest.mark.parametrize(
-    "words", [[], ["-c"], ["-c", "leg"], ["-c", "id"], ["-c", "shell", "x"], ["-i"], ["-c", ""]]
-)
-def test_another_word_of_the_key_line_than_shell_gives_nothing(
-    tmp_path: Path, role: str, words: list[str]
+@pytest.mark.parametrize("asked", [{}, {"SSH_ORIGINAL_COMMAND": "leg"}, {"SSH_ORIGINAL_COMMAND": "shell"}])
+def test_the_word_enrol_gives_enrolment_whatever_is_asked_for(
+    tmp_path: Path, role: str, asked: dict[str, str]
 ) -> None:
+    assert relay(tmp_path, role, "-c", "enrol", **asked) == (0, "nc -U -N /run/rdv/enrol.sock")
+
+
+@ROLES
+@pytest.mark.parametrize(
+    "words",
+    [[], ["-c"], ["-c", "enrol", "x"], ["-c", "leg"], ["-c", "id"], ["-c", "shell", "x"], ["-i"], ["-c", ""]],
+)
+def test_any_other_word_of_the_key_line_gives_nothing(tmp_path: Path, role: str, words: list[str]) -> None:
     status, said = relay(tmp_path, role, *words, SSH_ORIGINAL_COMMAND="leg")
     assert status != 0 and said.startswith("*** NotAllowed: ")
