@@ -30,7 +30,7 @@ from rdv.facts import Facts, short_text
 from rdv.registry import Connection, Registry
 from rdv.session import Session, State
 from rdv.warnings import Warnings
-from vtunlib.errors import Busy, NotAllowed, RdvError, UsageError
+from vtunlib.errors import Busy, NotAllowed, RdvError, TakenOver, UsageError
 from vtunlib.tunnel import Role
 from vtunlib.words import UNKNOWN
 
@@ -121,7 +121,10 @@ class BusService:
             return self._attached(known)
         older = self.registry.attach(new)
         if older is not None:
-            taken_over = NotAllowed("taken over by a newer connection of the same account")
+            taken_over = TakenOver(
+                "taken over by a newer connection of the same account",
+                "where this goes on, another device has the same identity",
+            )
             self._ended(older, taken_over, f"{new.account} connected anew")
         self._record(self._presence.came(new))
         self.conductor.online(new)

@@ -23,14 +23,15 @@ from dbus_fast.aio.message_bus import MessageBus
 from tundev import cleanup, lan, reach
 from tundev.backoff import Backoff
 from tundev.contract import BUS_NAMES, STATUS_CHANGED, Key
+from tundev.enrolment import OneTimeKey
 from tundev.lan import Uplink
 from tundev.settings import Settings, ensure_key
 from tundev.shell_client import Command, Shell
-from tundev.ssh_link import SshLink
+from tundev.ssh_link import Endpoint, SshLink
 from tundev.states import Facts, State, next_state
 from tundev.transport import NO_WAY, Route, Routes, all_failed
 from vtunlib import bus as buses
-from vtunlib.errors import ProtocolError, RdvError, RdvUnreachable
+from vtunlib.errors import AuthenticationRefused, ProtocolError, RdvError, RdvUnreachable
 from vtunlib.network import Item, Network
 from vtunlib.service import Readiness
 from vtunlib.tunnel import Role, UplinkType
@@ -57,6 +58,7 @@ class Agent(ABC):
         self._uplink_changed = asyncio.Event()
         self._readiness = Readiness()
         self._bus: MessageBus | None = None
+        self._one_time_key = OneTimeKey(settings.config.rdv.enrol_key)
         self._observers: list[Callable[[dict[str, Any]], None]] = [self._signal_status]
 
     # what a role adds
@@ -165,15 +167,23 @@ class Agent(ABC):
         rdv = self.settings.config.rdv
         self._route, self._oddity = route, ""
         endpoint, self._oddity = await reach.open_way(rdv, route, self.note)
+        try:
+            await self._connect(route, endpoint, backoff)
+        except AuthenticationRefused as error:
+            await self._one_time_key.enrol(endpoint, error)
+            await self._connect(route, endpoint, backoff)
+
+    async def _connect(self, route: Route, endpoint: Endpoint, backoff: Backoff) -> None:
         async with SshLink(endpoint) as link:
             try:
-                async with Shell(link.sock, rdv.account) as shell:
+                async with Shell(link.sock, endpoint.account) as shell:
                     await self._introduce(shell)
                     self.failure = None
                     self._routes.worked(route)
                     self.note(connected=True)
-                    backoff.reset()
-                    await self._until_moved(self.serve(shell))
+                    await self._one_time_key.used()
+                    with backoff.connection():
+                        await self._until_moved(self.serve(shell))
             except RdvError as error:
                 raise await link.verdict(error) from None
 

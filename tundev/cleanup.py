@@ -19,8 +19,9 @@ from vtunlib.network.kernel import Kernel
 
 
 def clean_up() -> None:
-    """Units, tunnel and bridge of a session. Raises RdvError."""
+    """Units, tunnel and bridge of a session, the file of an enrolment. Raises RdvError."""
     leg.stop()
+    paths.ENROL_KEY.unlink(missing_ok=True)
     with Kernel() as kernel:
         port = bridged_port(kernel)
         for link in (paths.LEG, paths.MASTER_BRIDGE):

@@ -64,7 +64,10 @@ class Server:
 
 @dataclass(frozen=True)
 class Rdv:
-    """[rdv]; host_key is `type base64`, without comment; ca_cert None: the CAs that Debian brings."""
+    """[rdv]; host_key is `type base64`, without comment; enrol_key is OpenSSH's PEM.
+
+    ca_cert None: the CAs that Debian brings.
+    """
 
     server: Server
     account: str
@@ -178,6 +181,24 @@ def _host_key(value: object) -> str:
     return f"{words[0]} {words[1]}"
 
 
+def _enrol_key(value: object) -> str:
+    # The text is not repeated: it is a secret.
+    expected = "the private key that 'rdv-admin device add --bundle' wrote, whole"
+    lines = value.split() if isinstance(value, str) and len(value) < 4096 else []
+    begin, end = (f"-----{word} OPENSSH PRIVATE KEY-----".split() for word in ("BEGIN", "END"))
+    body = lines[len(begin) : -len(end)]
+    if lines != [*begin, *body, *end]:
+        raise _WrongForm(expected)
+    try:
+        blob = base64.b64decode("".join(body), validate=True)
+    except (binascii.Error, ValueError):
+        raise _WrongForm(expected) from None
+    # openssh/PROTOCOL.key: a magic word, and as a string the name of the cipher.
+    if not blob.startswith(b"openssh-key-v1\0\0\0\0\4none"):
+        raise _WrongForm(expected)
+    return "\n".join([" ".join(begin), *body, " ".join(end), ""])
+
+
 def _transport(value: object) -> Transport:
     if value not in list(Transport):
         raise _WrongForm('"ssh", "tls" or "auto"')
@@ -226,7 +247,7 @@ _TABLES: Mapping[str, Mapping[str, Callable[[object], Any]]] = {
         "transport": _transport,
         "ca_cert": _ca_cert,
         "proxy": _proxy,
-        "enrol_key": _string,
+        "enrol_key": _enrol_key,
     },
     "onsite": {"location": _location, "interface": _interface},
     "master": {"extremity_subnet": _subnet, "interface": _interface, "uplink": _interface},

@@ -21,6 +21,8 @@ CONTROL = SSH / "control"
 KNOWN_HOSTS = RUN / "known_hosts"
 TLS = RUN / "tls.json"
 """How the relay of the way by TLS dials; readable by USER."""
+ENROL_KEY = RUN / "enrol_key"
+"""The one-time key, for as long as the ssh runs that enrols."""
 VTUND_CONF = RUN / "vtund.conf"
 VTUND_ENV = RUN / "vtund.env"
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tundev import config, paths
 from tundev.config import Config, Server, Transport
+from vtunlib import files
 from vtunlib.errors import ConfigError
 from vtunlib.run import run
 from vtunlib.tunnel import UplinkType
@@ -51,6 +52,8 @@ def load(
         changes["transport"] = Transport.TLS
     if account:
         changes["account"] = config.parse_account(account)
+        if account != rdv.account:
+            changes["enrol_key"] = None  # it is the other account's
     if server:
         changes["server"] = config.parse_server(server)
     if changes:
@@ -82,7 +85,10 @@ def ensure_key(key: Path = paths.KEY) -> None:
     run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", os.uname().nodename, "-f", str(new)])
     for half, final in ((new.with_name(f"{new.name}.pub"), public_key(key)), (new, key)):
         os.chown(half, owner.pw_uid, owner.pw_gid)
+        files.sync(half)
         half.rename(final)
+    # The RDV may be told of it from now on (tundev.enrolment): it must not be lost any more.
+    files.sync_directory(key.parent)
 
 
 def public_key(key: Path = paths.KEY) -> Path:

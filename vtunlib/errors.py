@@ -170,6 +170,12 @@ class ProxyRefused(RdvError):
     exit_code = 22
 
 
+class TakenOver(RdvError):
+    """Another connection of the same account took this one's place."""
+
+    exit_code = 23
+
+
 def _classes(base: type[RdvError]) -> dict[str, type[RdvError]]:
     found = {base.__name__: base}
     for child in base.__subclasses__():

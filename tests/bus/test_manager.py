@@ -333,7 +333,7 @@ def test_a_newer_connection_takes_over_and_the_older_one_is_told(tmp_path: Path)
         new = await client.attach("o1")
         handle, line = await client.signal("Ended")
         assert handle == old
-        assert line == "*** NotAllowed: taken over by a newer connection of the same account"
+        assert line.startswith("*** TakenOver: taken over by a newer connection of the same account; ")
         with pytest.raises(NotAllowed):
             await client.ask(contract.LOOK, old)
         await client.ask(contract.DETACH, old)  # its end is told late, and ends nobody else

@@ -382,8 +382,8 @@ def test_whom_the_manager_disconnects_is_told_why(tmp_path: Path) -> None:
             await other.answer()
             device.say("wait_master_connection\n")
             await boss.until_asked("Look")
-            boss.end("handle1", "*** NotAllowed: taken over")
-            assert (await device.reader.read()).decode() == "*** NotAllowed: taken over\n"
+            boss.end("handle1", "*** TakenOver: taken over")
+            assert (await device.reader.read()).decode() == "*** TakenOver: taken over\n"
             assert await other.ask("get_role") == "onsite\n"
             assert "Detach" not in [name for name, _ in boss.asked]  # the manager knows
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from tundev.shell_client import Shell
-from vtunlib.errors import Busy, NotAllowed, ProtocolError, RdvUnreachable, UsageError
+from vtunlib.errors import Busy, ProtocolError, RdvUnreachable, TakenOver, UsageError
 from vtunlib.words import Wait, Word
 
 PROMPT = "rpi1100$ "
@@ -90,12 +90,12 @@ def test_a_connection_that_ends_is_an_error() -> None:
 def test_why_the_server_ended_it_is_what_is_raised() -> None:
     ours, theirs = socket.socketpair()
     with theirs:
-        theirs.sendall(b"*** NotAllowed: taken over by a newer connection of the same account\n")
+        theirs.sendall(b"*** TakenOver: taken over by a newer connection of the same account\n")
         theirs.shutdown(socket.SHUT_WR)
 
         async def run() -> None:
             async with Shell(ours, "rpi1100", open_seconds=5):
                 pass
 
-        with pytest.raises(NotAllowed, match="taken over"):
+        with pytest.raises(TakenOver, match="taken over"):
             asyncio.run(run())

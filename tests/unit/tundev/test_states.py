@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from tundev import backoff
 from tundev.backoff import Backoff
 from tundev.states import Facts, State, next_state
+from vtunlib.errors import TakenOver
 
 ALL = {
     "uplink": True,
@@ -43,7 +45,34 @@ def test_with_all_that_there_is_it_is_in_a_session() -> None:
     assert next_state(Facts(**ALL)) is State.SESSION_OK
 
 
-def test_pauses_grow_to_the_cap_and_begin_anew_after_a_success() -> None:
+@pytest.mark.parametrize(
+    ("seconds", "taken_over", "begins_anew"),
+    [
+        (backoff.SETTLED_SECONDS, False, True),
+        (backoff.SETTLED_SECONDS - 0.1, False, False),
+        # Of two with the same identity each lasts as long as the other pauses: never is that a success.
+        (backoff.CAP_SECONDS, True, False),
+        (backoff.CONTESTED_SECONDS, True, True),
+    ],
+)
+def test_pauses_begin_anew_only_after_a_connection_that_was_good(
+    seconds: float, taken_over: bool, begins_anew: bool
+) -> None:
+    pauses = Backoff(1.0, 8.0, lambda _low, high: high)
+    pauses.next()
+    pauses.connected(seconds, taken_over=taken_over)
+    assert pauses.next() == (1.0 if begins_anew else 2.0)
+
+
+def test_how_a_connection_ended_is_told_by_its_error() -> None:
+    pauses = Backoff(1.0, 8.0, lambda _low, high: high)
+    pauses.next()
+    with pytest.raises(TakenOver), pauses.connection():
+        raise TakenOver("taken over")
+    assert pauses.next() == 2.0
+
+
+def test_pauses_grow_to_the_cap() -> None:
     asked: list[float] = []
 
     def longest(low: float, high: float) -> float:
@@ -51,7 +80,5 @@ def test_pauses_grow_to_the_cap_and_begin_anew_after_a_success() -> None:
         asked.append(high)
         return high
 
-    backoff = Backoff(1.0, 8.0, longest)
-    assert [backoff.next() for _ in range(6)] == [1.0, 2.0, 4.0, 8.0, 8.0, 8.0]
-    backoff.reset()
-    assert backoff.next() == 1.0
+    pauses = Backoff(1.0, 8.0, longest)
+    assert [pauses.next() for _ in range(6)] == [1.0, 2.0, 4.0, 8.0, 8.0, 8.0]
