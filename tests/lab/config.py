@@ -1,4 +1,4 @@
-"""What a person would put on a machine before it boots: its key, its configuration, its address."""
+"""What a person would put on a machine before it boots: its configuration, its address."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ import re
 from ipaddress import IPv4Interface
 from pathlib import Path
 
-from tests.lab.customer import make_key
 from tests.lab.machine import Machine
 from tests.lab.process import LabError
 from tests.lab.topology import RDV_NAME
 
-__all__ = ["RDV_NAME", "device_key", "leave_alone", "put_bundle", "static_address"]
+__all__ = ["RDV_NAME", "leave_alone", "put_bundle", "static_address"]
 
 _STATIC = """\
 [connection]
@@ -40,17 +39,6 @@ def leave_alone(machine: Machine, interface: str) -> None:
     """NetworkManager keeps its hands off the interface."""
     file = machine.root / "etc/NetworkManager/conf.d/adapter.conf"
     file.write_text(f"[keyfile]\nunmanaged-devices=interface-name:{interface}\n", encoding="ascii")
-
-
-def device_key(machine: Machine) -> str:
-    """The device's key, as its first start would make it; its public line."""
-    private = machine.root / "etc/tundev/id_ed25519"
-    private.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    line = make_key(private).strip()
-    user, group = _owner(machine.root / "etc/passwd")
-    for path in (private, private.with_name("id_ed25519.pub")):
-        os.chown(path, user, group)
-    return line
 
 
 def _owner(passwd: Path) -> tuple[int, int]:

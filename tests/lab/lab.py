@@ -161,7 +161,7 @@ class Lab:
         self._boot(self.rdv)
 
     def add_devices(self) -> None:
-        """What the admin does: an account per device, each with the key that the device made."""
+        """What the admin does: an account per device, and the bundle that the device is given."""
         if self.packages is None:
             return
         for onsite, site in zip(self.onsites, self.plan.sites, strict=True):
@@ -170,27 +170,12 @@ class Lab:
             self.add_device(master, desk)
 
     def add_device(self, machine: Machine, owner: Site | Desk) -> None:
-        """Make the device's key, add its account, and put the configuration into the machine."""
-        key = config.device_key(machine)
+        """Add its account, and put the bundle with its one-time key into the machine: no key is carried."""
         bundle = f"/root/{owner.account}.toml"
         role = Role.ONSITE if isinstance(owner, Site) else Role.MASTER
         words = ["--location", owner.location] if isinstance(owner, Site) else []
-        self.rdv.run(
-            [
-                *(
-                    "rdv-admin",
-                    "device",
-                    "add",
-                    owner.account,
-                    "--role",
-                    role,
-                    "--label",
-                    machine.name,
-                    *words,
-                ),
-                *("--key", key, "--server", config.RDV_NAME, "--bundle", bundle),
-            ]
-        )
+        add = ["rdv-admin", "device", "add", owner.account, "--role", role, "--label", machine.name, *words]
+        self.rdv.run([*add, "--server", config.RDV_NAME, "--bundle", bundle])
         config.put_bundle(machine, self.rdv.run(["cat", bundle]).out, adapter=ADAPTER)
 
     def another_rdv(self, name: str, address: IPv4Interface) -> Machine:
