@@ -19,6 +19,7 @@ from vtunlib.table import table
 
 SCREENFUL = 200
 """How many events are shown to a person who gives no --limit."""
+TITLES = ("WHEN (UTC)", "EVENT", "DEVICE", "SESSION", "WHAT")
 
 _AGO = re.compile(r"([0-9]{1,6})(min|[smhdw])")
 _SECONDS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -87,11 +88,7 @@ async def audit_show(arguments: argparse.Namespace) -> None:
     if not events:
         print("nothing of that kind has happened" if any(asked.values()) else "nothing has happened yet")
         return
-    rows = [
-        [_shown(event.at), str(event.kind), event.device or "-", event.session or "-", what(event)]
-        for event in events[-most:]
-    ]
-    print(table(("WHEN (UTC)", "EVENT", "DEVICE", "SESSION", "WHAT"), rows))
+    print(table(TITLES, [cells(event) for event in events[-most:]]))
 
 
 def _show_array(events: Iterable[Event]) -> None:
@@ -101,6 +98,11 @@ def _show_array(events: Iterable[Event]) -> None:
         sys.stdout.write(f"{separator}{to_json(event)}")
         separator = ",\n"
     print("[]" if separator == "[\n" else "\n]")
+
+
+def cells(event: Event) -> list[str]:
+    """What stands below each of TITLES for an event."""
+    return [_shown(event.at), str(event.kind), event.device or "-", event.session or "-", what(event)]
 
 
 def what(event: Event) -> str:

@@ -9,12 +9,12 @@ import sys
 from collections.abc import Awaitable, Callable
 
 from rdv import restore
-from rdv.admin import audit, backup, devices, drain, sessions, status, tls
+from rdv.admin import audit, backup, devices, drain, sessions, status, tls, watch
 from rdv.admin.link import note, tell_recorded
 from vtunlib.errors import NotAllowed, RdvError
 from vtunlib.version import VERSION
 
-SUBJECTS = (status, devices, sessions, audit, drain, backup, tls)
+SUBJECTS = (status, watch, devices, sessions, audit, drain, backup, tls)
 """Each adds its words, with `work` set to what they do."""
 
 Work = Callable[[argparse.Namespace], Awaitable[None]]
@@ -22,6 +22,7 @@ Work = Callable[[argparse.Namespace], Awaitable[None]]
 _EXAMPLES = """\
 examples:
   rdv-admin status
+  rdv-admin watch
   rdv-admin device add rpi1100 --role onsite --location "Royal Champagne, boiler room" \\
             --group champagne --bundle rpi1100.toml
   rdv-admin device re-enrol rpi1100 --bundle rpi1100.toml

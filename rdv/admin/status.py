@@ -60,29 +60,20 @@ async def status_work(arguments: argparse.Namespace) -> None:
 
 async def gather() -> Status:
     """All that can be known now."""
-    warnings: list[dict[str, Any]] = []
-
-    def warn(key: str, text: str) -> None:
-        warnings.append({"key": key, "text": text, "since": None})
-
     told: Status = {}
-    sessions: list[dict[str, Any]]
+    own: list[tuple[str, str]] = []
     try:
         told = json.loads(await manager(contract.STATUS))
-        sessions = told["sessions"]
     except (NotRunning, Timeout) as error:
-        warn("manager", f"{error}; which devices are online is not known")
-        sessions = _noted_sessions()
-    warnings += told.get("warnings", [])
+        own.append(("manager", f"{error}; which devices are online is not known"))
     seen, fault = inventory.last_seen()
-    if fault:
-        warn("audit", fault)
     online = {row["id"]: row for row in told["devices"]} if told else None
     devices, faults = inventory.devices(online, seen)
-    for fault in faults:
-        warn("device", fault)
-    for key, text in _own_warnings():
-        warn(key, text)
+    own += [("audit", fault)] if fault else []
+    own += [("device", text) for text in faults]
+    own += _found_here()
+    warnings = told.get("warnings", [])
+    known = {one["key"] for one in warnings}
     drained = drain.now()
     return {
         "server": {
@@ -92,8 +83,10 @@ async def gather() -> Status:
             "manager_since": told.get("since"),
             "drain": drained and {"since": rows.iso(drained.since), "reason": drained.reason},
         },
-        "warnings": list({(one["key"], one["text"]): one for one in warnings}.values()),
-        "sessions": sessions,
+        # What the manager found too is told once, as it found it.
+        "warnings": warnings
+        + [{"key": key, "text": text, "since": None} for key, text in own if key not in known],
+        "sessions": told["sessions"] if told else _noted_sessions(),
         "devices": devices,
     }
 
@@ -106,7 +99,7 @@ def _noted_sessions() -> list[dict[str, Any]]:
     ]
 
 
-def _own_warnings() -> Iterator[tuple[str, str]]:
+def _found_here() -> Iterator[tuple[str, str]]:
     """What is looked at here, so that it is known without the manager."""
     try:
         settings.load()
