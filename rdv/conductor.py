@@ -19,7 +19,16 @@ from rdv.life import Life
 from rdv.registry import Connection, Registry
 from rdv.session import Decision, Leg, Session, State
 from vtunlib import namespace, units
-from vtunlib.errors import Busy, ModeNotPossible, NoSession, NotAllowed, NotOnline, RdvError, SessionFailed
+from vtunlib.errors import (
+    Busy,
+    ModeNotPossible,
+    NoSession,
+    NotAllowed,
+    NotOnline,
+    RdvError,
+    SessionFailed,
+    printable,
+)
 from vtunlib.tunnel import Role, TunnelMode, VtunParameters
 
 FINISH_SECONDS = 10.0
@@ -73,6 +82,7 @@ class Conductor:
         try:
             session = self._agree(master, account, short_text(reason, "reason"))
         except RdvError as error:
+            log.info("%s gets no session with %s: %s", master.account, printable(account, 64), error)
             self._audit.record(told.refused(master.account, account, error))
             raise
         life = self._lives[session.id] = Life(session, self._entered, self._audit.record)
