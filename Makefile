@@ -7,11 +7,15 @@ PYTHON      := /usr/bin/python3
 CACHE       ?= /var/cache/tundev
 RUFF_VERSION := 0.17.6
 RUFF        := $(CACHE)/ruff-$(RUFF_VERSION)/bin/ruff
+ATHERIS_VERSION := 3.0.0
+ATHERIS     := $(CACHE)/atheris-$(ATHERIS_VERSION)/bin/python
+# For each target of tests/fuzz.
+SOAK_SECONDS ?= 600
 SCRIPTS      = $(shell grep -rlIE --exclude-dir=__pycache__ '^\#!(/usr)?/bin/(env )?(ba|da)?sh' --exclude-dir=.git --exclude-dir=build --exclude-dir=dist --exclude-dir=debian . ; ls debian/*.postinst debian/*.prerm debian/*.postrm 2>/dev/null)
 SOURCES      = $(shell find vtunlib rdv tundev rootfs-overlay debian Makefile -type f -not -path '*/__pycache__/*' -not -path 'debian/.debhelper/*')
 
 .DEFAULT_GOAL := help
-.PHONY: help deps check lint test demo bench deb image clean
+.PHONY: help deps check lint test soak demo bench deb image clean
 
 help: ## this list
 	@echo 'Usage: make TARGET'
@@ -32,6 +36,9 @@ check: lint ## lint and the fast tests: unit and bus
 test: lint deb ## everything: lint, unit, bus, netns, lab (root)
 	$(PYTHON) -m pytest tests
 
+soak: deps $(ATHERIS) ## fuzz what strangers can send us: SOAK_SECONDS=600 for each target
+	$(ATHERIS) -m tests.fuzz --seconds $(SOAK_SECONDS) --corpus $(CACHE)/corpus
+
 demo: deps deb ## three machines, one session, one command (root)
 	$(PYTHON) -m tests.lab demo
 
@@ -51,6 +58,11 @@ clean: ## remove what was built, and what an interrupted lab left
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf '{}' +
 	@if [ "$$(id -u)" = 0 ] && [ -e /run/rdvlab ]; then $(PYTHON) -m tests.lab clean; fi
+
+# It sees Debian's modules: what is fuzzed is what is installed.
+$(ATHERIS):
+	$(PYTHON) -m venv --system-site-packages $(CACHE)/atheris-$(ATHERIS_VERSION)
+	$(CACHE)/atheris-$(ATHERIS_VERSION)/bin/pip install --quiet atheris==$(ATHERIS_VERSION)
 
 $(RUFF):
 	$(PYTHON) -m venv $(CACHE)/ruff-$(RUFF_VERSION)

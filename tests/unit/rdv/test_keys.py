@@ -30,6 +30,7 @@ def test_a_key_is_taken_without_its_comment(text: str) -> None:
         f"ssh-ed25519 {DATA[:-4]}",
         f"ssh-ed25519 {DATA}AAAA",
         f"ssh-ed25519 {DATA[:-1]}*",
+        f"ssh-ed25519 {DATA[:-1]}é",
         # Nothing that sshd would read as an option, or as a second key, gets into its file.
         f'command="/bin/sh" ssh-ed25519 {DATA}',
         f"ssh-ed25519 {DATA}\nssh-ed25519 {DATA}",

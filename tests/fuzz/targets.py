@@ -1,0 +1,148 @@
+"""Each target takes any bytes. It may answer or refuse them with an RdvError; anything else is a finding."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import socket
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from rdv import acl, settings
+from rdv.devices import DeviceStore
+from rdv.facts import TEXT_LIMIT, Facts
+from rdv.keys import parse_key
+from tests.fuzz.shell import shell
+from tundev import config
+from tundev.shell_client import Shell
+from vtunlib import words
+from vtunlib.errors import RdvError
+from vtunlib.tunnel import Role, TunnelMode, VtunParameters
+from vtunlib.vtund_conf import client_config
+from vtunlib.words import Word
+
+ACCOUNT = "rpi1"
+_DIRECTORY = tempfile.TemporaryDirectory(prefix="rdv-fuzz-")
+atexit.register(_DIRECTORY.cleanup)
+
+
+def told(error: RdvError) -> None:
+    """Whatever is told of it is one line that a terminal can be given."""
+    assert str(error).isprintable() and error.shell_line().isprintable()
+
+
+def answers(data: bytes) -> None:
+    """The device's end of the shell, against a server that says this and hangs up."""
+
+    async def ask() -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            theirs.setblocking(False)
+            with suppress(BlockingIOError):
+                theirs.send(data)
+            theirs.shutdown(socket.SHUT_WR)
+            async with Shell(ours, ACCOUNT, open_seconds=5) as one:
+                for answer in one.send([(Word.GET_ROLE, ()), (Word.SESSION_STATUS, ())]):
+                    assert all(line.isprintable() for line in await answer)
+
+    try:
+        asyncio.run(ask())
+    except RdvError as error:
+        told(error)
+
+
+def parameters(data: bytes) -> None:
+    """The RDV's word on the leg, which becomes vtund's configuration: the RDV adds no line of its own."""
+    try:
+        leg = VtunParameters.from_lines(data.decode(errors="replace").splitlines())
+        text = client_config(leg, TunnelMode.L3, "tundev-leg")
+    except RdvError as error:
+        told(error)
+        return
+    plain = client_config(_plain(leg), TunnelMode.L3, "tundev-leg")
+    own = text.replace(leg.tunnel_name, "x").replace(leg.tunnel_secret, "0" * 64)
+    assert own.count("\n") == plain.count("\n") and own.count(";") == plain.count(";")
+    assert VtunParameters.from_lines(leg.to_lines()) == leg
+
+
+def _plain(leg: VtunParameters) -> VtunParameters:
+    lines = [line for line in leg.to_lines() if not line.startswith(("tunnel_name", "tunnel_secret"))]
+    return VtunParameters.from_lines([*lines, "tunnel_name: x", f"tunnel_secret: {'0' * 64}"])
+
+
+def bundle(data: bytes) -> None:
+    """The file on the boot partition."""
+    try:
+        parsed = config.parse(data.decode(errors="replace"), "tundev.toml")
+    except RdvError as error:
+        told(error)
+        return
+    assert parsed.rdv.account.isascii() and parsed.rdv.host_key.isprintable()
+
+
+def admin_files(data: bytes) -> None:
+    """What the RDV's admin writes, each of the three as if it were this."""
+    directory = Path(_DIRECTORY.name)
+    file = directory / f"{ACCOUNT}.toml"
+    file.write_bytes(data)
+    readers: list[Callable[[Path], object]] = [
+        acl.parse,
+        settings.load,
+        lambda _: DeviceStore(directory).read(ACCOUNT),
+    ]
+    for read in readers:
+        try:
+            read(file)
+        except RdvError as error:
+            told(error)
+
+
+def facts(data: bytes) -> None:
+    """What a device tells of itself, one fact a line."""
+    known = Facts()
+    for line in data.decode(errors="replace").splitlines():
+        name, _, text = line.partition(" ")
+        for role in Role:
+            try:
+                known = known.told(role, name, text)
+            except RdvError as error:
+                told(error)
+    for shown in (known.hostname, known.location):
+        assert shown.isprintable() and len(shown) <= TEXT_LIMIT
+
+
+def keys(data: bytes) -> None:
+    """A public key's line: what is taken is one line of two words, and taken again is the same."""
+    try:
+        line = parse_key(data.decode(errors="replace"))
+    except RdvError as error:
+        told(error)
+        return
+    assert line.isascii() and line.isprintable() and len(line.split(" ")) == 2
+    assert parse_key(line) == line
+
+
+def grammar(data: bytes) -> None:
+    """Words that were parsed can be composed into a line that says the same."""
+    try:
+        first, *rest = words.parse(data.decode(errors="replace")) or [""]
+        line = words.compose(Word.ECHO, first, *rest)
+    except RdvError as error:
+        told(error)
+        return
+    assert words.parse(line) == [Word.ECHO, first, *rest]
+
+
+TARGETS: Mapping[str, Callable[[bytes], None]] = {
+    "shell": shell,
+    "answers": answers,
+    "parameters": parameters,
+    "bundle": bundle,
+    "admin_files": admin_files,
+    "facts": facts,
+    "keys": keys,
+    "grammar": grammar,
+}
+"""By name; the seeds are in the folder of that name."""
