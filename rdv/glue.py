@@ -59,6 +59,7 @@ def desired(session: Session) -> list[Item]:
 
     The rules come first: no packet passes before them.
     """
+    # Without a group: who is not in the namespace cannot attach to what is in there.
     legs: list[Item] = [
         Tun(str(role), session.mode, session.leg(role).parameters.tunnel_mtu) for role in Role
     ]

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import pwd
 import re
 import socket
 import tomllib
@@ -128,16 +127,10 @@ async def hand_over(sock: socket.socket, public: str) -> None:
 
 
 def _place(file: Path, private: str, user: str | None) -> None:
-    """The key as a file that the ssh of `user` takes: that user's, and nobody else's to read."""
-    owner = None
-    if user is not None:
-        try:
-            entry = pwd.getpwnam(user)
-        except KeyError:
-            raise ConfigError(f"there is no user {user}", "reinstall tundev-common") from None
-        owner = (entry.pw_uid, entry.pw_gid)
+    """The key as a file that the ssh of `user` takes, and nobody else may read."""
+    owner = None if user is None else (os.geteuid(), settings.group_of_ssh(user))
     try:
-        files.replace(file, private.encode("ascii"), mode=0o600, owner=owner)
+        files.replace(file, private.encode("ascii"), mode=0o640 if owner else 0o600, owner=owner)
     except OSError as error:
         raise RdvError(f"cannot write {file}: {error.strerror}", "run it as root") from None
 

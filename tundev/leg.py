@@ -24,7 +24,7 @@ WORD_SECONDS = 2.0
 def items(parameters: VtunParameters, mode: TunnelMode) -> list[Item]:
     """The tunnel's device, without addresses; IPv6 is off, so that it says nothing by itself."""
     return [
-        Tun(paths.LEG, mode, parameters.tunnel_mtu),
+        Tun(paths.LEG, mode, parameters.tunnel_mtu, paths.TUNNEL_GROUP),
         Sysctl(f"net/ipv6/conf/{paths.LEG}/disable_ipv6", "1"),
     ]
 

@@ -15,6 +15,9 @@ KEY = Path("/etc/tundev/id_ed25519")
 USER = "tundev"
 """System user and group: ssh runs as this user, and the group may call the agents."""
 
+TUNNEL_GROUP = "tundev-tunnel"
+"""Group of tundev-vtund.service alone: no other process of the device may attach to the tunnel's end."""
+
 RUN = Path("/run/tundev")
 SSH = RUN / "ssh"
 CONTROL = SSH / "control"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grp
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,23 +73,31 @@ def ensure_key(key: Path = paths.KEY) -> None:
     """Make the device's SSH key if there is none. Raises RdvError."""
     if key.exists():
         return
-    import pwd
-
-    try:
-        owner = pwd.getpwnam(paths.USER)
-    except KeyError:
-        raise ConfigError(f"there is no user {paths.USER}", "reinstall tundev-common") from None
+    group = group_of_ssh()
     # Under another name first: a power cut in between must not leave half a key.
     new = key.with_name(f".{key.name}.new")
     for half in (new, new.with_name(f"{new.name}.pub")):
         half.unlink(missing_ok=True)
     run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", os.uname().nodename, "-f", str(new)])
-    for half, final in ((new.with_name(f"{new.name}.pub"), public_key(key)), (new, key)):
-        os.chown(half, owner.pw_uid, owner.pw_gid)
+    for half, mode, final in ((new.with_name(f"{new.name}.pub"), 0o644, public_key(key)), (new, 0o640, key)):
+        os.chown(half, -1, group)
+        half.chmod(mode)
         files.sync(half)
         half.rename(final)
     # The RDV may be told of it from now on (tundev.enrolment): it must not be lost any more.
     files.sync_directory(key.parent)
+
+
+def group_of_ssh(user: str = paths.USER) -> int:
+    """The group that a key is given to for `user`, as whom ssh runs; root's it stays. Raises ConfigError.
+
+    The agent is in the group and has no capability to give a file to another user. ssh takes a key
+    that its group may read, as long as the owner is not the one who runs it (ssh(1), sshkey_perm_ok).
+    """
+    try:
+        return grp.getgrnam(user).gr_gid
+    except KeyError:
+        raise ConfigError(f"there is no group {user}", "reinstall tundev-common") from None
 
 
 def public_key(key: Path = paths.KEY) -> Path:

@@ -11,12 +11,15 @@ import asyncio
 import logging
 import os
 import re
+import signal
 import socket
+import sys
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tundev import paths
 from tundev.config import Server
@@ -40,6 +43,9 @@ ALIVE_COUNT = 3
 EXIT_SECONDS = 3.0
 """How long an ssh that was told to end may take before it is killed."""
 STDERR_LINES = 20
+
+_KILL = "import os, sys; os.kill(int(sys.argv[1]), int(sys.argv[2]))"
+"""kill(1) for an appliance without procps."""
 
 _ALIAS = "rdv"
 """The name of the server in the known hosts file, whatever its address is today."""
@@ -145,7 +151,6 @@ class SshLink:
         argv = self._program + arguments(
             self._endpoint, control=self._control, known_hosts=self._known_hosts, key=self._key
         )
-        identity = {} if self._user is None else {"user": self._user, "group": self._user, "extra_groups": []}
         try:
             return await asyncio.create_subprocess_exec(
                 *argv,
@@ -154,7 +159,7 @@ class SshLink:
                 stderr=asyncio.subprocess.PIPE,
                 env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"},
                 start_new_session=True,  # Ctrl-C is for the command, which ends this in order
-                **identity,  # type: ignore[arg-type]
+                **self._identity(),
             )
         except FileNotFoundError:
             raise MissingProgram("ssh is not installed", "apt install openssh-client") from None
@@ -181,20 +186,35 @@ class SshLink:
         assert self._process is not None and self._listener is not None
         self.sock.close()
         if self._process.returncode is None:
-            self._signal(self._process.terminate)
+            await self._signal(self._process, signal.SIGTERM)
             try:
                 await asyncio.wait_for(self._process.wait(), EXIT_SECONDS)
             except TimeoutError:
-                self._signal(self._process.kill)
+                await self._signal(self._process, signal.SIGKILL)
                 await self._process.wait()
         await asyncio.wait([self._listener], timeout=EXIT_SECONDS)
         self._listener.cancel()
         self._control.unlink(missing_ok=True)
 
-    @staticmethod
-    def _signal(send: Callable[[], None]) -> None:
-        with suppress(ProcessLookupError):
-            send()
+    async def _signal(self, process: asyncio.subprocess.Process, number: signal.Signals) -> None:
+        """As ssh's own user: the agent has no CAP_KILL. The pid is ours until it is waited for."""
+        if self._user is None:
+            with suppress(ProcessLookupError):
+                process.send_signal(number)
+            return
+        kill = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-I", "-S", "-c", _KILL, str(process.pid), str(int(number))),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,  # gone already is no error
+            **self._identity(),
+        )
+        await kill.wait()
+
+    def _identity(self) -> dict[str, Any]:
+        if self._user is None:
+            return {}
+        return {"user": self._user, "group": self._user, "extra_groups": []}
 
     async def ended(self) -> None:
         """Returns when ssh has ended."""

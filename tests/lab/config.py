@@ -41,12 +41,12 @@ def leave_alone(machine: Machine, interface: str) -> None:
     file.write_text(f"[keyfile]\nunmanaged-devices=interface-name:{interface}\n", encoding="ascii")
 
 
-def _owner(passwd: Path) -> tuple[int, int]:
-    """uid and gid of the account that the device's ssh runs as."""
-    found = re.search(r"^tundev:[^:]*:(\d+):(\d+):", passwd.read_text(encoding="utf-8"), re.M)
+def _group(passwd: Path) -> int:
+    """gid of the account that the device's ssh runs as."""
+    found = re.search(r"^tundev:[^:]*:\d+:(\d+):", passwd.read_text(encoding="utf-8"), re.M)
     if not found:
         raise LabError("the packages made no account tundev")
-    return int(found[1]), int(found[2])
+    return int(found[1])
 
 
 def put_bundle(machine: Machine, bundle: str, *, adapter: str) -> None:
@@ -61,4 +61,4 @@ def put_bundle(machine: Machine, bundle: str, *, adapter: str) -> None:
         )
     machine.copy_in(text, "/etc/tundev/tundev.toml", mode=0o640)
     file = machine.root / "etc/tundev/tundev.toml"
-    os.chown(file, 0, _owner(machine.root / "etc/passwd")[1])
+    os.chown(file, 0, _group(machine.root / "etc/passwd"))

@@ -17,6 +17,7 @@ from tests.lab.test_sessions import account, listed, session
 from tests.lab.topology import RDV_NAME
 from vtunlib.errors import NotAllowed
 
+KEY = "/tmp/attack.key"
 KNOWN_HOSTS = "/tmp/attack.known_hosts"
 AGENT = "/tmp/attack.agent"
 LOOT = "/tmp/attack.loot"
@@ -37,7 +38,7 @@ class Attacker:
     def words(self, program: str, *words: str) -> list[str]:
         """The program with what it needs to log in with the device's key."""
         options = (
-            *("IdentityFile=/etc/tundev/id_ed25519", "IdentitiesOnly=yes", "BatchMode=yes"),
+            *(f"IdentityFile={KEY}", "IdentitiesOnly=yes", "BatchMode=yes"),
             *("StrictHostKeyChecking=yes", f"UserKnownHostsFile={KNOWN_HOSTS}", "HostKeyAlias=rdv"),
             *("GlobalKnownHostsFile=/dev/null", "ConnectTimeout=10", "Port=2222"),
         )
@@ -75,13 +76,14 @@ class Attacker:
 def attacker(lab: Lab) -> Iterator[Attacker]:
     found = Attacker(lab)
     found.machine.run(["cp", "/run/tundev/known_hosts", KNOWN_HOSTS])
+    found.machine.run(["install", "-m", "0600", "/etc/tundev/id_ed25519", KEY])
     with session(lab.master, account(lab, 0), "L3"):
         before = listed(lab)
         yield found
         after = listed(lab)
     assert [row["state"] for row in after] == ["up"]
     assert [row["id"] for row in after] == [row["id"] for row in before]
-    found.machine.run(["rm", "-f", KNOWN_HOSTS, AGENT, LOOT])
+    found.machine.run(["rm", "-f", KEY, KNOWN_HOSTS, AGENT, LOOT])
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grp
 import json
 import os
 import socket
@@ -10,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,6 +37,7 @@ from vtunlib.network import (
 )
 from vtunlib.tunnel import TunnelMode
 
+ROOT = Path(__file__).resolve().parents[2]
 ANY = IPv4Network("0.0.0.0/0")
 DROP = "chain forward { type filter hook forward priority 0; policy drop; }"
 ACCEPT = "chain forward { type filter hook forward priority 0; policy accept; }"
@@ -238,6 +241,31 @@ def test_a_device_of_the_other_mode_is_replaced(namespace: str) -> None:
     assert links(namespace)["leg"]["linkinfo"]["info_data"]["type"] == "tap"
     network.set([Bridge("leg")])
     assert links(namespace)["leg"]["linkinfo"]["info_kind"] == "bridge"
+
+
+def test_only_the_group_of_a_device_may_attach_to_it(namespace: str) -> None:
+    """tun(4): without CAP_NET_ADMIN, and without a group anybody may."""
+    network = Network(namespace)
+    program = "import sys; from tests.netns.attach import attach; attach('leg', sys.argv[1])"
+    group = str(grp.getgrnam("nogroup").gr_gid)
+
+    def attaches(*identity: str) -> bool:
+        who = ["setpriv", "--reuid=nobody", *identity, "--bounding-set=-all", "--inh-caps=-all"]
+        argv = ["ip", "netns", "exec", namespace, *who, "/usr/bin/python3", "-c", program, "L3"]
+        done = subprocess.run(argv, capture_output=True, text=True, check=False, cwd=ROOT)
+        assert done.returncode == 0 or "PermissionError" in done.stderr, done.stderr
+        return done.returncode == 0
+
+    stranger, member = ["--regid=daemon", "--clear-groups"], ["--regid=daemon", f"--groups={group}"]
+    network.set([Tun("leg", TunnelMode.L3)])
+    assert attaches(*stranger)
+    network.set([Tun("leg", TunnelMode.L3, group="nogroup")])
+    assert not attaches(*stranger) and attaches(*member)
+    index = links(namespace)["leg"]["ifindex"]
+    network.set([Tun("leg", TunnelMode.L3, group="nogroup")])
+    assert links(namespace)["leg"]["ifindex"] == index
+    with pytest.raises(RdvError, match="no group"):
+        network.set([Tun("leg", TunnelMode.L3, group="no-such-group")])
 
 
 def test_a_changed_route_replaces_the_old_one(namespace: str) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
+import grp
 import os
 import struct
 from collections.abc import Hashable
@@ -16,6 +18,7 @@ from vtunlib.tunnel import TUNNEL_MTU, TunnelMode
 # linux/if_tun.h
 _TUNSETIFF = 0x400454CA
 _TUNSETPERSIST = 0x400454CB
+_TUNSETGROUP = 0x400454CE
 _IFF_TUN = 0x0001
 _IFF_TAP = 0x0002
 _IFF_NO_PI = 0x1000
@@ -25,15 +28,18 @@ _FLAGS = {TunnelMode.L2: _IFF_TAP, TunnelMode.L3: _IFF_TUN}
 
 @dataclass(frozen=True)
 class Tun(Item):
-    """A persistent tun (L3) or tap (L2) device, ownerless and up.
+    """A persistent tun (L3) or tap (L2) device that is up.
 
     It has a carrier exactly while a process (vtund) is attached. mtu in bytes.
-    A device of the other type under its name is replaced.
+    group: whose processes may attach. Without one any process of the device's
+    network namespace may, which is right where nobody else is in there. A
+    device of the other type or group under its name is replaced.
     """
 
     name: str
     mode: TunnelMode
     mtu: int = TUNNEL_MTU
+    group: str | None = None
 
     def __post_init__(self) -> None:
         check_link_name(self.name)
@@ -43,12 +49,13 @@ class Tun(Item):
         return ("link", self.name)
 
     def do(self, kernel: Kernel, /) -> None:
+        group = self._group_id()
         link = kernel.link(self.name)
-        if link is not None and not self._fits(link):
+        if link is not None and not self._fits(link, group):
             kernel.delete_link(self.name)
             link = None
         if link is None:
-            self._create()
+            self._create(group)
             link = kernel.need_link(self.name)
         if link.mtu != self.mtu:
             kernel.set_link(link.index, mtu=self.mtu)
@@ -58,19 +65,30 @@ class Tun(Item):
     def undo(self, kernel: Kernel, _former: str | None, /) -> None:
         kernel.delete_link(self.name)
 
-    def _fits(self, link: Link) -> bool:
+    def _group_id(self) -> int | None:
+        if self.group is None:
+            return None
+        try:
+            return grp.getgrnam(self.group).gr_gid
+        except KeyError:
+            raise Refused(f"{self.name}: there is no group {self.group}", errno.ENOENT) from None
+
+    def _fits(self, link: Link, group: int | None) -> bool:
         return (
             link.kind == "tun"
             and link.data.get("IFLA_TUN_TYPE") == _FLAGS[self.mode]
             and bool(link.data.get("IFLA_TUN_PERSIST"))
+            and link.data.get("IFLA_TUN_GROUP") == group
         )
 
-    def _create(self) -> None:
+    def _create(self, group: int | None) -> None:
         try:
             fd = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC)
             try:
                 flags = _FLAGS[self.mode] | _IFF_NO_PI
                 fcntl.ioctl(fd, _TUNSETIFF, struct.pack("16sH22x", self.name.encode(), flags))
+                if group is not None:
+                    fcntl.ioctl(fd, _TUNSETGROUP, group)
                 fcntl.ioctl(fd, _TUNSETPERSIST, 1)
             finally:
                 os.close(fd)
