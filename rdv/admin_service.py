@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rdv import contract, drain, rows, traffic
+from rdv.access.in_force import AccessList
 from rdv.audit.events import Record
 from rdv.audit.forms import from_json
 from rdv.bus_server import Call, Handler
@@ -28,10 +29,17 @@ class AdminService:
     """The admin's methods."""
 
     def __init__(
-        self, registry: Registry, conductor: Conductor, warnings: Warnings, tell: Record, end: End
+        self,
+        registry: Registry,
+        conductor: Conductor,
+        access: AccessList,
+        warnings: Warnings,
+        tell: Record,
+        end: End,
     ) -> None:
         self._registry = registry
         self._conductor = conductor
+        self._access = access
         self._warnings = warnings
         self._tell = tell
         self._end = end
@@ -44,6 +52,7 @@ class AdminService:
             contract.LIST_ONLINE: self._list_online,
             contract.LIST_SESSIONS: self._list_sessions,
             contract.RECORDED: self._recorded,
+            contract.SHOW_ACCESS: self._show_access,
             contract.DROP_SESSION: self._drop_session,
             contract.DROP_DEVICE: self._drop_device,
         }
@@ -75,6 +84,9 @@ class AdminService:
         self._tell(from_json(call.arguments[0]))
         return ()
 
+    async def _show_access(self, _call: Call) -> Sequence[Any]:
+        return [json.dumps(self._access.now.row(), ensure_ascii=False)]
+
     async def _drop_session(self, call: Call) -> Sequence[Any]:
         name, reason = call.arguments
         for life in self._conductor:
@@ -105,7 +117,7 @@ class AdminService:
             *(asyncio.to_thread(traffic.known, life.session.namespace) for life in lives)
         )
         return [
-            rows.session(life.session, life.state, life.rtt, amount)
+            {**rows.session(life.session, life.state, life.rtt, amount), "rule": life.session.rule}
             for life, amount in zip(lives, amounts, strict=True)
         ]
 

@@ -14,7 +14,7 @@ from typing import Any
 from dbus_fast.aio.message_bus import MessageBus
 
 from rdv import contract, peer, rows
-from rdv.acl import AccessList
+from rdv.access.in_force import AccessList
 from rdv.admin_service import AdminService, because
 from rdv.audit.events import Event
 from rdv.audit.forms import to_json
@@ -69,7 +69,7 @@ class BusService:
         self._presence = Presence(boot_id())
         self.conductor = Conductor(self.registry, access, self._session_changed, audit)
         self._changes = Changes(lambda accounts: self._server.emit(contract.CHANGED, accounts))
-        admin = AdminService(self.registry, self.conductor, self.warnings, audit.tell, self._ended)
+        admin = AdminService(self.registry, self.conductor, access, self.warnings, audit.tell, self._ended)
         handlers: dict[Method, Handler] = {
             contract.ATTACH: self._attach,
             contract.HAND_OVER: self._hand_over,
@@ -182,6 +182,22 @@ class BusService:
         self._server.emit(contract.ENDED, connection.handle, error.shell_line())
         self._went_offline(connection, why)
 
+    # who may reach whom
+
+    def look_again(self) -> datetime.datetime | None:
+        """The rules, a device's groups or the hour may have changed: act on how they are now.
+
+        Returns the next instant at which time alone changes what is allowed.
+        """
+        self._access.refresh()
+        if self._access.now.fault:
+            self.warnings.set("acl", self._access.now.fault)
+        else:
+            self.warnings.clear("acl")
+        self.conductor.judge()
+        self._changes.note(master.account for master in self.registry.of_role(Role.MASTER))
+        return self._access.next_change(_now())
+
     # both roles
 
     async def _set_fact(self, call: Call) -> Sequence[Any]:
@@ -224,11 +240,12 @@ class BusService:
     async def _list_onsites(self, call: Call) -> Sequence[Any]:
         master = self._caller(call, Role.MASTER)
         onsites = self.registry.of_role(Role.ONSITE)
+        visible = self._access.visible(master.account, [onsite.account for onsite in onsites], _now())
         return [
             [
                 json.dumps(rows.device(onsite, self.conductor.of(onsite.account)), ensure_ascii=False)
                 for onsite in onsites
-                if self._access.allows(master.account, onsite.account)
+                if onsite.account in visible
             ]
         ]
 
@@ -262,7 +279,7 @@ class BusService:
             names |= {
                 master.account
                 for master in self.registry.of_role(Role.MASTER)
-                if self._access.allows(master.account, connection.account)
+                if self._access.visible(master.account, [connection.account], _now())
             }
         self._changes.note(names)
 
@@ -282,6 +299,10 @@ def _socket(call: Call, index: int) -> socket.socket:
         except OSError:
             os.close(copy)
     raise NotAllowed("there is no socket")
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)
 
 
 def _instant(epoch: int) -> datetime.datetime:

@@ -7,16 +7,21 @@ import datetime
 import logging
 import secrets
 from collections.abc import Callable, Iterator
+from ipaddress import IPv4Network
 
 from rdv import addresses, drain, leftovers, legs, session_files, traffic
-from rdv.acl import AccessList
+from rdv.access import decision
+from rdv.access.decision import Answer
+from rdv.access.in_force import AccessList
+from rdv.access.reach import Reach
+from rdv.access.rules import Rule
 from rdv.audit import sessions as told
 from rdv.audit.events import Event
 from rdv.audit.store import Store
 from rdv.audit.writer import Recorder
 from rdv.facts import short_text
 from rdv.life import Life
-from rdv.registry import Connection, Registry
+from rdv.registry import Connection, Registry, not_online
 from rdv.session import Decision, Leg, Session, State
 from vtunlib import namespace, units
 from vtunlib.errors import (
@@ -36,6 +41,8 @@ FINISH_SECONDS = 10.0
 
 NOT_KEPT = "the RDV was restarted, and it could not be kept"
 """Why a session ended that an earlier manager had."""
+_LARGEST_KEPT_FREE = 8
+"""Prefix length: that of the largest private network (RFC 1918)."""
 
 log = logging.getLogger(__name__)
 
@@ -82,8 +89,10 @@ class Conductor:
         try:
             session = self._agree(master, account, short_text(reason, "reason"))
         except RdvError as error:
-            log.info("%s gets no session with %s: %s", master.account, printable(account, 64), error)
-            self._audit.record(told.refused(master.account, account, error))
+            # What the master is told may hide why from it, but not from the admin.
+            why = error.__cause__ if isinstance(error.__cause__, RdvError) else error
+            log.info("%s gets no session with %s: %s", master.account, printable(account, 64), why)
+            self._audit.record(told.refused(master.account, account, why))
             raise
         life = self._lives[session.id] = Life(session, self._entered, self._audit.record)
         await self._keep_opened(session)
@@ -163,6 +172,18 @@ class Conductor:
             if event.session not in ids
         ]
 
+    def judge(self) -> None:
+        """The rules or the hour may have changed: end the sessions that are not as they now may be."""
+        now = datetime.datetime.now(datetime.UTC)
+        for life in self:
+            session = life.session
+            verdict = self._access.decide(
+                session.master.account, session.onsite.account, session.mode, session.reason, now
+            )
+            why = decision.ending(verdict, session.mode, session.reach)
+            if why:
+                life.drop(why)
+
     async def finish(self) -> None:
         """The manager stops: wait for sessions that are being taken away. The others live on without it."""
         ending = [task for task in self._running if task.get_name() not in self._lives]
@@ -172,9 +193,8 @@ class Conductor:
     def _agree(self, master: Connection, account: str, reason: str) -> Session:
         """All that can refuse a session, before anything is made."""
         drain.check()
-        if not self._access.allows(master.account, account):
-            raise NotAllowed(f"{master.account} may not reach {account}", "the RDV's admin can allow it")
-        onsite = self._registry.need_online(account, Role.ONSITE)
+        mode = master.facts.mode or TunnelMode.L3
+        rule, onsite = self._allowed(master, account, mode, reason)
         for connection in (master, onsite):
             life = self.of(connection.account)
             if life is not None:
@@ -186,10 +206,10 @@ class Conductor:
         lan = onsite.facts.lan
         if lan is None:
             raise NotOnline(f"{account} has not told its LAN address yet", "try again in a moment")
-        mode = master.facts.mode or TunnelMode.L3
         _check_mode(mode, onsite)
         legs.vtund()
         taken = [lan.network, *(facts.lan.network for facts in (master.facts,) if facts.lan)]
+        taken += _to_keep_free(rule.reach)
         onsite_net, master_net = addresses.choose([*taken, *map(addresses.host, onsite.facts.dns)])
         number = secrets.token_hex(4)
         return Session(
@@ -199,9 +219,28 @@ class Conductor:
             master=_leg(number, master, master_net),
             lan=lan,
             dns=onsite.facts.dns,
+            rule=rule.title,
+            reach=rule.reach,
             reason=reason,
             born=datetime.datetime.now(datetime.UTC),
         )
+
+    def _allowed(
+        self, master: Connection, account: str, mode: TunnelMode, reason: str
+    ) -> tuple[Rule, Connection]:
+        """The rule that allows it, and the onsite. Raises NotAllowed, NotOnline.
+
+        Whether an onsite that is not for this master exists, and is online, is not told.
+        """
+        now = datetime.datetime.now(datetime.UTC)
+        verdict = self._access.decide(master.account, account, mode, reason, now)
+        refused = decision.refusal(verdict, master.account, account, mode)
+        if verdict.answer is Answer.NEVER:
+            raise not_online(account) from refused
+        onsite = self._registry.need_online(account, Role.ONSITE)
+        if refused is not None or verdict.rule is None:
+            raise refused or NotAllowed(f"{master.account} may not reach {account}")
+        return verdict.rule, onsite
 
     def _start(self, life: Life) -> None:
         task = asyncio.create_task(self._run(life), name=life.session.id)
@@ -233,6 +272,11 @@ def _check_mode(mode: TunnelMode, onsite: Connection) -> None:
         raise ModeNotPossible(
             f"L2 is not possible with {onsite.account}: its uplink {kind}", "use L3, or an uplink of type lan"
         )
+
+
+def _to_keep_free(reach: Reach) -> list[IPv4Network]:
+    """What a leg's addresses must not hide. The whole internet cannot be kept free."""
+    return [one.network for one in reach.destinations if one.network.prefixlen >= _LARGEST_KEPT_FREE]
 
 
 def _leg(number: str, connection: Connection, network: addresses.LegNetwork) -> Leg:

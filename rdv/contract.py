@@ -88,6 +88,9 @@ LIST_ONLINE = Method(ADMIN_INTERFACE, "ListOnline", "", "as")
 LIST_SESSIONS = Method(ADMIN_INTERFACE, "ListSessions", "", "as")
 RECORDED = Method(ADMIN_INTERFACE, "Recorded", "s")
 """One JSON object, as EVENT has it: what rdv-admin did and has recorded. Who listens is told by EVENT."""
+SHOW_ACCESS = Method(ADMIN_INTERFACE, "ShowAccess", "", "s")
+"""-> one JSON object: the rules in force, fault (why they are not the file's, or empty), fingerprint
+(of the text that they were read from)."""
 DROP_SESSION = Method(ADMIN_INTERFACE, "DropSession", "ss", "s")
 """(session id or account, reason) -> session id. NotFound."""
 DROP_DEVICE = Method(ADMIN_INTERFACE, "DropDevice", "ss", "b")
@@ -110,6 +113,7 @@ METHODS = (
     LIST_ONLINE,
     LIST_SESSIONS,
     RECORDED,
+    SHOW_ACCESS,
     DROP_SESSION,
     DROP_DEVICE,
 )

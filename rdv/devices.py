@@ -74,6 +74,17 @@ class DeviceStore:
             data.get("disabled", False),
         )
 
+    def stamp(self, account: str) -> tuple[int, int, int]:
+        """Another value as soon as the device's file is another. Raises NotFound, ConfigError."""
+        path = self._path(account)
+        try:
+            status = path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            raise NotFound(f"there is no {path}") from None
+        except OSError as error:
+            raise ConfigError(f"cannot read {path}: {error.strerror}") from None
+        return status.st_mtime_ns, status.st_ino, status.st_size
+
     def names(self) -> list[str]:
         """The accounts that have a file, sorted. Files with other names are passed over."""
         found = (path.stem for path in self._directory.glob("*.toml"))

@@ -51,6 +51,11 @@ class Connection:
         return self.facts.location or self.device.location
 
 
+def not_online(account: str) -> NotOnline:
+    """The answer for a device that is unknown, not connected, or none that the one who asks may know of."""
+    return NotOnline(f"{account} is not online", "the list of onsites shows which are")
+
+
 class Registry:
     """All connections, by handle and by account."""
 
@@ -109,7 +114,7 @@ class Registry:
         """The connection of that account and role. Raises NotOnline."""
         connection = self._by_account.get(account)
         if connection is None or connection.role is not role:
-            raise NotOnline(f"{account} is not online", "the list of onsites shows which are")
+            raise not_online(account)
         return connection
 
     def of_role(self, role: Role) -> list[Connection]:

@@ -43,6 +43,7 @@ def session(
         "to_onsite": traffic and traffic.to_onsite,
         "from_onsite": traffic and traffic.from_onsite,
         "reason": agreed.reason,
+        "reach": str(agreed.reach),
     }
 
 

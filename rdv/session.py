@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from rdv.access.reach import Reach
 from vtunlib.tunnel import Role, TunnelMode, VtunParameters
 
 UP_DEADLINE = 30.0
@@ -58,6 +59,9 @@ class Session:
     lan: ipaddress.IPv4Interface
     """The onsite's address on the customer's LAN."""
     dns: tuple[ipaddress.IPv4Address, ...]
+    rule: str
+    """The title of the rule that allowed it."""
+    reach: Reach
     reason: str
     born: datetime.datetime
 

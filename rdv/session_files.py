@@ -14,6 +14,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from rdv.access import reach
 from rdv.session import Leg, Session, State
 from vtunlib.errors import RdvError
 from vtunlib.tunnel import Role, TunnelMode, VtunParameters
@@ -85,6 +86,8 @@ def _to_data(session: Session) -> dict[str, Any]:
         "master": _leg_to_data(session.master),
         "lan": str(session.lan),
         "dns": [str(server) for server in session.dns],
+        "rule": session.rule,
+        "reach": session.reach.value(),
         "reason": session.reason,
         "born": session.born.isoformat(),
     }
@@ -104,6 +107,8 @@ def _from_data(data: dict[str, Any]) -> Session:
         master=_leg_from_data(data["master"]),
         lan=ipaddress.IPv4Interface(data["lan"]),
         dns=tuple(ipaddress.IPv4Address(server) for server in data["dns"]),
+        rule=str(data["rule"]),
+        reach=reach.parse(data["reach"]),
         reason=str(data["reason"]),
         born=datetime.datetime.fromisoformat(data["born"]),
     )

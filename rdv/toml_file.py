@@ -28,10 +28,11 @@ def read(path: Path) -> tuple[dict[str, Any], str]:
 
 def fault(path: Path, text: str, key: str, expected: str, skip: int = 0) -> ConfigError:
     """The error for a wrong `key`; skip: how many lines with that key to pass over."""
-    return ConfigError(f"{path}:{_line_of(text, key, skip)}: {key}", f"expected {expected}")
+    return ConfigError(f"{path}:{line_of(text, key, skip)}: {key}", f"expected {expected}")
 
 
-def _line_of(text: str, key: str, skip: int) -> int:
+def line_of(text: str, key: str, skip: int = 0) -> int:
+    """The line, from 1, on which `key` stands for the first time after `skip` others; 1 where it does not."""
     found = re.compile(rf"\s*(\[+\s*)?[\"']?{re.escape(key)}[\"']?\s*[\]=.]")
     lines = [number for number, line in enumerate(text.splitlines(), 1) if found.match(line)]
     return lines[min(skip, len(lines) - 1)] if lines else 1

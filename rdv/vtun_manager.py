@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -15,8 +16,11 @@ from functools import partial
 
 from dbus_fast.aio.message_bus import MessageBus
 
-from rdv import contract, journal, peer, settings
-from rdv.acl import AccessList
+from rdv import contract, devices, journal, peer, settings
+from rdv.access import in_force
+from rdv.access.groups import Groups
+from rdv.access.in_force import AccessList
+from rdv.access.watch import Watch
 from rdv.audit.writer import Recorder
 from rdv.bus_service import BusService
 from rdv.devices import DeviceStore
@@ -45,16 +49,22 @@ async def serve() -> None:
 async def _serve(
     bus: MessageBus, disconnected: asyncio.Future[None], audit: Recorder, warnings: Warnings, metrics: str
 ) -> None:
-    service = BusService(bus, partial(peer.device, store=DeviceStore()), AccessList(), audit, warnings)
+    store = DeviceStore()
+    access = AccessList(Groups(store))
+    service = BusService(bus, partial(peer.device, store=store), access, audit, warnings)
     readiness = Readiness()
     # Before anybody can call: who asks finds the kept sessions.
     await service.recover()
+    watch = Watch(service.look_again, [in_force.FILE.parent, devices.DIRECTORY])
     async with _metrics(metrics, service, audit):
+        watch.start()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, watch.again)
         await buses.own(bus, contract.BUS_NAME)
         readiness.ready("serving")
         try:
             await until_told(disconnected)
         finally:
+            watch.stop()
             readiness.stopping()
     await service.conductor.finish()
 

@@ -9,12 +9,12 @@ import sys
 from collections.abc import Awaitable, Callable
 
 from rdv import restore
-from rdv.admin import audit, backup, devices, drain, sessions, status, tls, watch
+from rdv.admin import access, audit, backup, devices, drain, sessions, status, tls, watch
 from rdv.admin.link import note, tell_recorded
 from vtunlib.errors import NotAllowed, RdvError
 from vtunlib.version import VERSION
 
-SUBJECTS = (status, watch, devices, sessions, audit, drain, backup, tls)
+SUBJECTS = (status, watch, devices, sessions, access, audit, drain, backup, tls)
 """Each adds its words, with `work` set to what they do."""
 
 Work = Callable[[argparse.Namespace], Awaitable[None]]
@@ -32,6 +32,7 @@ examples:
   rdv-admin session list --json
   rdv-admin session drop rpi1100
   rdv-admin audit --since 7d --device rpi1100
+  rdv-admin acl check rpi1200 rpi1100
   rdv-admin drain --reason "new kernel at 18:00"
   rdv-admin backup /root/rdv.backup
   rdv-admin restore /root/rdv.backup

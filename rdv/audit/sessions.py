@@ -16,7 +16,12 @@ ACCOUNT_LIMIT = 64
 
 def opened(session: Session) -> Event:
     """It is agreed, and about to be made."""
-    more = {"master": session.master.account, "mode": str(session.mode), "reason": session.reason}
+    more = {
+        "master": session.master.account,
+        "mode": str(session.mode),
+        "reason": session.reason,
+        "rule": session.rule,
+    }
     return Event(Kind.SESSION_OPENED, session.onsite.account, session.id, more)
 
 

@@ -7,6 +7,7 @@ import datetime
 import ipaddress
 
 from rdv import addresses
+from rdv.access.reach import ALL, Reach
 from rdv.session import Leg, Session
 from vtunlib.tunnel import TunnelMode, VtunParameters
 
@@ -23,7 +24,7 @@ def leg(account: str, uid: int, network: addresses.LegNetwork) -> Leg:
     return Leg(account, uid, parameters)
 
 
-def session(mode: TunnelMode = TunnelMode.L3) -> Session:
+def session(mode: TunnelMode = TunnelMode.L3, reach: Reach = ALL) -> Session:
     """Of m1 with o1."""
     onsite, master = addresses.choose([])
     return Session(
@@ -33,6 +34,8 @@ def session(mode: TunnelMode = TunnelMode.L3) -> Session:
         master=leg("m1", 1002, master),
         lan=ipaddress.IPv4Interface("192.168.1.2/24"),
         dns=(ipaddress.IPv4Address("192.168.1.1"),),
+        rule="rule 1",
+        reach=reach,
         reason='ticket "4711" für Bühler',
         born=datetime.datetime(2026, 11, 23, 9, 0, tzinfo=datetime.UTC),
     )

@@ -13,7 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rdv import addresses
-from rdv.acl import AccessList, parse
 from rdv.devices import Device, DeviceStore, check_account
 from rdv.facts import Facts
 from rdv.lines import Lines
@@ -141,27 +140,6 @@ def test_a_fault_in_a_device_s_file_names_line_and_key(tmp_path: Path, text: str
     with pytest.raises(ConfigError, match="expected") as raised:
         DeviceStore(tmp_path).read("rpi1")
     assert told in str(raised.value)
-
-
-def test_without_a_file_every_master_may_reach_every_onsite(tmp_path: Path) -> None:
-    assert AccessList(tmp_path / "acl.toml").allows("m1", "o1")
-
-
-def test_the_rules_are_read_again_as_soon_as_they_change(tmp_path: Path) -> None:
-    file = tmp_path / "acl.toml"
-    access = AccessList(file)
-    file.write_text('[[rule]]\nmaster = "m1"\nonsite = "*"\n')
-    assert access.allows("m1", "o1") and not access.allows("m2", "o1")
-    file.write_text('[[rule]]\nmaster = "*"\nonsite = "o2"\n# longer\n')
-    assert access.allows("m2", "o2") and not access.allows("m1", "o1")
-
-
-def test_a_rules_file_that_cannot_be_taken_allows_nothing(tmp_path: Path) -> None:
-    file = tmp_path / "acl.toml"
-    file.write_text('[[rule]]\nmaster = "*"\nonsite = 7\n')
-    assert not AccessList(file).allows("m1", "o1")
-    with pytest.raises(ConfigError, match=r"acl\.toml:3: onsite"):
-        parse(file)
 
 
 def connection(account: str, role: Role = Role.ONSITE, sender: str = ":1.5") -> Connection:

@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from rdv import session_files
+from rdv.access.reach import LAN, Reach, parse
 from rdv.session import State
 from tests.unit.rdv.sessions import other, session
 from vtunlib.tunnel import Role, TunnelMode
 
 
+@pytest.mark.parametrize("reach", [LAN, parse(["192.168.1.50 443/tcp", "10.0.0.0/8"])])
 @pytest.mark.parametrize("mode", list(TunnelMode))
-def test_a_session_is_found_again_as_it_was(tmp_path: Path, mode: TunnelMode) -> None:
-    session_files.save(session(mode), State.LEGS, tmp_path)
-    session_files.save(session(mode), State.UP, tmp_path)
-    assert session_files.load(tmp_path) == [(session(mode), State.UP)]
+def test_a_session_is_found_again_as_it_was(tmp_path: Path, mode: TunnelMode, reach: Reach) -> None:
+    one = session(mode, reach)
+    session_files.save(one, State.LEGS, tmp_path)
+    session_files.save(one, State.UP, tmp_path)
+    assert session_files.load(tmp_path) == [(one, State.UP)]
+
+
+def test_a_session_of_a_manager_that_knew_no_reach_is_passed_over(tmp_path: Path) -> None:
+    session_files.save(session(), State.UP, tmp_path)
+    path = tmp_path / "0123abcd.json"
+    data = json.loads(path.read_text())
+    del data["reach"]
+    path.write_text(json.dumps(data))
+    assert session_files.load(tmp_path) == []
 
 
 def test_only_root_reads_secrets(tmp_path: Path) -> None:
