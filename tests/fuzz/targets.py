@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from rdv import acl, settings
+from rdv import settings
+from rdv.access import rules
 from rdv.devices import DeviceStore
 from rdv.facts import TEXT_LIMIT, Facts
 from rdv.keys import parse_key
@@ -88,7 +89,7 @@ def admin_files(data: bytes) -> None:
     file = directory / f"{ACCOUNT}.toml"
     file.write_bytes(data)
     readers: list[Callable[[Path], object]] = [
-        acl.parse,
+        rules.read,
         settings.load,
         lambda _: DeviceStore(directory).read(ACCOUNT),
     ]
