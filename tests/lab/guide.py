@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tests.lab.base import REPOSITORY
 
 GUIDE = REPOSITORY / "docs/operations.md"
-STAYS = "Ctrl-C ends"
-"""A command whose printed output ends so stays in the foreground."""
+CTRL_C = re.compile(r"press Ctrl-C on the (\w+)\.")
+"""By hand: ends the last command of that machine, which stays in the foreground until then."""
 
 _PROMPT = re.compile(r"(?P<machine>[a-z]+)(?P<who>[#$]) (?P<command>.+)")
 _BY_HAND = "**By hand:** "
@@ -32,11 +32,8 @@ class Command:
     root: bool
     text: str
     shown: tuple[str, ...]
-
-    @property
-    def stays(self) -> bool:
-        """Whether it goes on until Ctrl-C."""
-        return bool(self.shown) and STAYS in self.shown[-1]
+    stays: bool = False
+    """Whether it goes on until Ctrl-C."""
 
     def prints(self, output: str) -> bool:
         """Whether that is what the guide shows; a command of which it shows nothing may print anything."""
@@ -105,4 +102,13 @@ def _plain(text: str) -> str:
 
 def read(path: Path = GUIDE) -> list[Step]:
     """The steps of the guide."""
-    return list(steps(path.read_text(encoding="utf-8")))
+    found = list(steps(path.read_text(encoding="utf-8")))
+    last: dict[str, int] = {}
+    for number, step in enumerate(found):
+        if isinstance(step, Command):
+            last[step.machine] = number
+        elif match := CTRL_C.fullmatch(step.text):
+            ended = found[last[match[1]]]
+            assert isinstance(ended, Command)
+            found[last[match[1]]] = replace(ended, stays=True)
+    return found

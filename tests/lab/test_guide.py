@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.lab import config
-from tests.lab.guide import ByHand, Command, read
+from tests.lab.guide import CTRL_C, ByHand, Command, read
 from tests.lab.host import Host, wait_until
 from tests.lab.lab import UPLINK, Lab
 from tests.lab.machine import Machine
@@ -50,7 +50,7 @@ class Newcomer:
             r"copy the packages to the (\w+)\.": self._copy_packages,
             r"copy `([\w./-]+)` from the (\w+) to the (\w+)\.": self._copy,
             r"plug the laptop into the master's technician's port\.": self._plug_in,
-            r"press Ctrl-C on the (\w+)\.": self._interrupt,
+            CTRL_C.pattern: self._interrupt,
             r"install Debian 12 on a host that takes the RDV's place, the newrdv\.": self._new_host,
             r"switch the rdv off and give its address to the newrdv\.": self._take_over,
         }
