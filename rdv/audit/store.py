@@ -25,9 +25,9 @@ PATH = Path("/var/lib/rdv/audit.db")
 
 BUSY_SECONDS = 5.0
 """How long another process that is writing is waited for."""
+PORTION = 5_000
+"""How many of the oldest go in one transaction: some tenths of a second."""
 _MIB = 1 << 20
-_ROOM = 0.9
-"""What is kept of the greatest size when it is exceeded: not a few rows go at each event."""
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
@@ -184,24 +184,30 @@ class Store:
             return [to_event(row) for row in rows]
 
     def prune(self, keep_days: int, max_mib: int) -> int:
-        """Let go what is older than keep_days, and the oldest while more than max_mib are used.
+        """Let go of what is older than keep_days, and of the oldest while more than max_mib are used.
 
-        Returns how many went. Raises StoreFailed, StoreDamaged.
+        At most PORTION at a time, for nobody else can write meanwhile: to be called
+        again as long as some went, which it returns. Raises StoreFailed, StoreDamaged.
         """
         edge = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=keep_days)
         with self._told("pruned"), self._transaction():
+            first = self._number("SELECT min(id) FROM event")
+            count = self._number("SELECT max(id) FROM event") - first + 1 if first else 0
             # Up to the first that is young enough: a clock that was once wrong makes no hole.
-            young = self._number("SELECT min(id) FROM event WHERE at >= ?", instant(edge))
-            gone = self._forget_before(young or self._number("SELECT max(id) FROM event") + 1)
-            while self._used() > max_mib * _MIB and (count := self._number("SELECT count(*) FROM event")):
-                surplus = 1 - _ROOM * max_mib * _MIB / self._used()
-                first = self._number("SELECT min(id) FROM event")
-                gone += self._forget_before(first + max(1, int(count * surplus)))
-        if gone:
+            young = self._number(
+                "SELECT min(id) FROM (SELECT id, at FROM event ORDER BY id LIMIT ?) WHERE at >= ?",
+                PORTION,
+                instant(edge),
+            )
+            number = young - first if young else min(PORTION, count)
+            if self._used() > max_mib * _MIB:
+                number = max(number, min(PORTION, 1 + count // 10))
+            self._database.execute("DELETE FROM event WHERE id < ?", (first + number,))
+        if number:
             with self._told("pruned"):
                 # A page at each step: execute() would take only the first.
                 self._database.executescript("PRAGMA incremental_vacuum")
-        return gone
+        return number
 
     def check(self) -> None:
         """Look whether it is whole. Raises StoreDamaged, StoreFailed."""
@@ -209,9 +215,6 @@ class Store:
             (found,) = self._database.execute("PRAGMA quick_check(1)").fetchone()
         if found != "ok":
             raise StoreDamaged(f"{self.path} is damaged: {found}", _HINT_DAMAGED)
-
-    def _forget_before(self, number: int) -> int:
-        return self._database.execute("DELETE FROM event WHERE id < ?", (number,)).rowcount
 
     def _used(self) -> int:
         pages = self._number("PRAGMA page_count") - self._number("PRAGMA freelist_count")

@@ -223,9 +223,11 @@ class Recorder:
             gone = self._opened().prune(self._settings.keep_days, self._settings.max_mib)
         except StoreFailed as error:
             log.error("%s", error)
-        else:
-            if gone:
-                log.info("the %d oldest events of the audit are gone: too old, or too much", gone)
+            return
+        if gone:
+            log.info("the %d oldest events of the audit are gone: too old, or too much", gone)
+            self._unpruned = PRUNE_EVENTS  # once more, after what has come meanwhile
+            self._jobs.put(_Job())
 
     def _answer(self, job: _Job, outcome: Any) -> None:
         if job.done is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import shutil
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ from rdv.audit import flood
 from rdv.audit.events import Event, Kind
 from rdv.audit.flood import Flood
 from rdv.audit.presence import Presence
-from rdv.audit.store import Seen, Store, StoreFailed
+from rdv.audit.store import PORTION, Seen, Store, StoreFailed
 from rdv.audit.writer import Recorder
 from rdv.devices import Device
 from rdv.registry import Connection
@@ -106,6 +107,20 @@ def test_a_deleted_store_is_begun_anew(tmp_path: Path) -> None:
 
     with_recorder(path, body)
     assert devices(path) == ["o2"]
+
+
+def test_what_is_too_old_goes_by_itself_at_the_start(tmp_path: Path) -> None:
+    old = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=Audit().keep_days + 1)
+    with Store(tmp_path / "audit.db") as store:
+        store.append(Event(Kind.ONLINE, f"o{number}", at=old) for number in range(2 * PORTION + 1))
+
+    async def body(recorder: Recorder) -> None:
+        await recorder.keep(online("new"))
+        while len(await recorder.ask(lambda store: list(store.read(limit=2)))) > 1:
+            pass
+
+    with_recorder(tmp_path / "audit.db", body)
+    assert devices(tmp_path / "audit.db") == ["new"]
 
 
 @pytest.mark.parametrize("harm", ["no database", "a page lost"])
