@@ -23,6 +23,9 @@ from rdv.audit.events import Event, Kind
 from rdv.devices import DeviceStore, check_account
 from vtunlib.errors import ConfigError, NotFound, NotRunning, Timeout
 
+_DROP_SECONDS = 0.5
+"""A manager that is stuck does not keep a device connected: what runs as its account ends all the same."""
+
 
 def add_parser(devices: Any) -> None:
     """The words of `rdv-admin device` that cut a device off."""
@@ -74,7 +77,7 @@ async def device_remove(arguments: argparse.Namespace) -> None:
 async def disconnect(name: str, reason: str) -> None:
     """End the device's session and its SSH connection, the latter also without the manager."""
     try:
-        await manager(contract.DROP_DEVICE, name, reason)
+        await manager(contract.DROP_DEVICE, name, reason, deadline=_DROP_SECONDS)
     except (NotRunning, Timeout) as error:
         note(f"{error}; a session that it is in ends as soon as the manager runs")
     accounts.end_processes(name)

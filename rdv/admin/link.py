@@ -19,12 +19,19 @@ from vtunlib.errors import NotRunning, RdvError
 _recorded: list[Event] = []
 
 
-async def manager(method: Method, *values: Any) -> Any:
+async def manager(method: Method, *values: Any, deadline: float = buses.CALL_SECONDS) -> Any:
     """What the manager answers. Raises its errors, NotRunning, Timeout."""
     bus = await buses.connect()
     try:
         return await buses.call(
-            bus, contract.BUS_NAME, contract.PATH, method.interface, method.member, method.takes, *values
+            bus,
+            contract.BUS_NAME,
+            contract.PATH,
+            method.interface,
+            method.member,
+            method.takes,
+            *values,
+            deadline=deadline,
         )
     except NotRunning:
         raise NotRunning("the manager does not run", "'systemctl status vtun-manager' says why") from None

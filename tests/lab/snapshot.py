@@ -14,6 +14,8 @@ from typing import Any
 from tests.lab.host import Host
 
 _UNITS = ["rdv*", "tundev*", "onsitedev*", "masterdev*"]
+# A device that has ever dialled by TLS keeps how.
+_FILES = ["/run/rdv", "/run/tundev", "-not", "-path", "/run/tundev/tls.json"]
 _PROGRAMS = {"vtund", "ssh", "sshd", "nc", "nc.openbsd", "dnsmasq"}
 
 
@@ -59,7 +61,7 @@ def snapshot(host: Host) -> Snapshot:
         namespaces=_lines(host, ["ip", "netns", "list"]),
         units=_units(host),
         sockets=_sockets(host),
-        files=_lines(host, ["find", "/run/rdv", "/run/tundev", "-printf", "%y %m %u:%g %p\n"]),
+        files=_lines(host, ["find", *_FILES, "-printf", "%y %m %u:%g %p\n"]),
         programs=_programs(host),
     )
 
