@@ -19,9 +19,10 @@ from vtunlib.network.kernel import Kernel
 
 
 def clean_up() -> None:
-    """Units, tunnel and bridge of a session, the file of an enrolment. Raises RdvError."""
+    """Units, tunnel and bridge of a session, the files of enrolment and of TLS. Raises RdvError."""
     leg.stop()
-    paths.ENROL_KEY.unlink(missing_ok=True)
+    for file in (paths.ENROL_KEY, paths.TLS):
+        file.unlink(missing_ok=True)
     with Kernel() as kernel:
         port = bridged_port(kernel)
         for link in (paths.LEG, paths.MASTER_BRIDGE):

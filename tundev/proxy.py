@@ -72,11 +72,12 @@ def connect_through(plain: socket.socket, proxy: str, target: str, authorization
         if not data or len(answer) > ANSWER_LIMIT:
             raise ProxyRefused(f"the proxy {proxy} did not answer as one", "check its address and port")
     status = _STATUS.match(answer)
-    if status is None or end.end() != len(answer):
+    passed = status is not None and 200 <= int(status[1]) < 300
+    if status is None or (passed and end.end() != len(answer)):
         raise ProxyRefused(
             f"what answers as the proxy {proxy} is no HTTP proxy", "check its address and port"
         )
-    if not 200 <= int(status[1]) < 300:
+    if not passed:
         raise _refusal(
             proxy, target, int(status[1]), printable((status[2] or b"").decode(errors="replace"), 80)
         )

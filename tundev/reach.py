@@ -8,6 +8,7 @@ import os
 import socket
 from collections.abc import Callable, Sequence
 
+from tundev import paths
 from tundev.config import Rdv, Transport
 from tundev.ssh_link import Endpoint
 from tundev.transport import PROXY_COMMAND, Hop, Route, first_hop, tls_way, try_tls, write_way
@@ -32,6 +33,7 @@ async def open_way(rdv: Rdv, route: Route, note: Callable[..., None]) -> tuple[E
     patience = AUTO_SECONDS if rdv.transport is Transport.AUTO else CONNECT_SECONDS
     address = await _connect(hop, addresses, patience)
     note(reachable=True)
+    paths.TLS.unlink(missing_ok=True)  # of a former attempt: a proxy's password may be in it
     if route is Route.SSH:
         return Endpoint(rdv.server, address, rdv.account, rdv.host_key), ""
     way = tls_way(rdv, route, address)

@@ -19,6 +19,8 @@ CA_KEY = "ca.key"
 CA = "ca.crt"
 SERVER = "server.pem"
 """Key, certificate and what is between it and its root, as stunnel serves it."""
+FORMER = "server.pem.old"
+"""What it served before that."""
 BUNDLE_CA = "bundle.crt"
 """What devices check the server's certificate against; empty: the CAs that their Debian brings."""
 

@@ -12,6 +12,7 @@ import re
 import socket
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,9 +95,7 @@ def ensure(folder: Path = files.FOLDER, also: Sequence[str] = (), *, anew: bool 
         names = [*also, *own]
         due = "it was asked for" if anew else is_due(present, [*also, own[0]], now)
         if due:
-            if present is not None and present.own:
-                names += present.certificate.names
-            _issue(folder, list(dict.fromkeys(names)), now)
+            _issue(folder, list(dict.fromkeys([*names, *_known_names(folder)])), now)
         return due
 
 
@@ -113,6 +112,15 @@ def _first_name() -> str:
         return settings.server_name(chosen)
     except RdvError:  # not on a network yet
         return socket.gethostname()
+
+
+def _known_names(folder: Path) -> list[str]:
+    """Those in what is and was served last: a device may know this server by any of them."""
+    names: list[str] = []
+    for file in (folder / files.SERVER, folder / files.FORMER):
+        with suppress(FileNotFoundError, RdvError):
+            names += certificate.read(file.read_text(encoding="ascii")).names
+    return names
 
 
 def _addresses() -> list[str]:
@@ -149,7 +157,7 @@ def put(folder: Path, served_text: str, bundle: str) -> None:
     """Serve this from the next reload on; what was served so far is kept beside it as .old."""
     server = folder / files.SERVER
     if server.exists():
-        files.write(server.with_suffix(".pem.old"), server.read_text(encoding="ascii"), mode=0o600)
+        files.write(folder / files.FORMER, server.read_text(encoding="ascii"), mode=0o600)
     files.write(server, served_text, mode=0o640, group=files.STUNNEL_USER)
     files.write(folder / files.BUNDLE_CA, bundle)
 

@@ -84,7 +84,7 @@ def test_a_given_certificate_is_served_and_bundles_carry_its_ca_beside_our_own(
     tmp_path: Path, ca: Pair
 ) -> None:
     folder = tmp_path / "tls"
-    upkeep.ensure(folder)
+    upkeep.ensure(folder, ["old-name.example.com"])
     own = files.bundle_ca(folder)
     pair = authority.issue(ca, ["rdv.example.com"], NOW)
     cert, key = _given(tmp_path, pair.certificate + ca.certificate, pair.key)
@@ -94,6 +94,9 @@ def test_a_given_certificate_is_served_and_bundles_carry_its_ca_beside_our_own(
     assert files.bundle_ca(folder) == ca.certificate + own
     assert upkeep.ensure(folder, ["another.example.com"]) == "", "it is not ours to renew"
     assert upkeep.ensure(folder, anew=True)
+    served = upkeep.served(folder)
+    names = {"old-name.example.com", "rdv.example.com"}
+    assert served is not None and served.own and names <= set(served.certificate.names)
     assert files.bundle_ca(folder) == own
 
 

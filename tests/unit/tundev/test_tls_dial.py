@@ -135,10 +135,14 @@ def test_through_a_proxy_that_resolves_the_name(tmp_path: Path, ca: Pair) -> Non
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        ("HTTP/1.1 403 Filtered\r\n\r\n", "403 Filtered; its administrator must allow CONNECT to rdv"),
+        (
+            "HTTP/1.1 403 Filtered\r\n\r\n<html>No.</html>",
+            "403 Filtered; its administrator must allow CONNECT to rdv",
+        ),
         ("HTTP/1.0 407 Proxy Authentication Required\r\nX: y\r\n\r\n", "wants another user and password"),
         ("HTTP/1.1 502 \x1b[2J\r\n\r\n", r"502 \?\[2J; the proxy itself cannot reach"),
         ("HTTP/1.1 100 Continue\r\n\r\n", "refuses the way"),
+        ("HTTP/1.1 200 OK\r\n\r\nmore", "is no HTTP proxy"),
         ("SSH-2.0-x\r\n\r\n", "is no HTTP proxy"),
         ("HTTP/1.1 200", "did not answer as one"),
         ("HTTP/1.1 200 OK\r\n" + "x" * 20000, "did not answer as one"),

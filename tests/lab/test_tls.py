@@ -1,0 +1,195 @@
+"""TLS on 443: behind firewalls that pass only web traffic, and what is told where that is not enough."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from rdv.tls import authority
+from rdv.tls.authority import Pair
+from tests.lab import strict
+from tests.lab.host import wait_until
+from tests.lab.lab import Lab
+from tests.lab.machine import Machine
+from tests.lab.process import Result
+from tests.lab.router import Router
+from tests.lab.test_sessions import account, session
+from tests.lab.test_wrong_input import CONFIG, configured, status, wait_connected
+from tests.lab.topology import CAMERA, RDV_NAME
+from tundev.states import State
+
+NOW = datetime.datetime.now(datetime.UTC)
+TLS = "/etc/rdv/tls"
+SERVED = f"{TLS}/server.pem"
+UNIT = "onsitedev.service"
+SEEN = 40.0
+"""Seconds in which a device has tried all ways at least once."""
+
+
+@contextmanager
+def dialling(machine: Machine, *lines: str, text: str = "") -> Iterator[None]:
+    """The device with these lines more in [rdv], started anew; afterwards as it was."""
+    text = text or machine.run(["cat", CONFIG]).out
+    try:
+        with configured(machine, text.replace("[rdv]\n", "\n".join(["[rdv]", *lines, ""]), 1)):
+            machine.run(["systemctl", "restart", UNIT])
+            yield
+    finally:
+        machine.run(["systemctl", "restart", UNIT])
+        wait_connected(machine)
+
+
+def wait_failure(machine: Machine, kind: str) -> str:
+    """What the device says about why it is not online, once it is an error of this class."""
+    told: dict[str, str] = {}
+
+    def failed() -> bool:
+        told.clear()
+        told.update(status(machine))
+        return told.get("failure_class") == kind
+
+    wait_until(failed, what=f"{machine.name} reports {kind}", deadline=SEEN, every=0.2)
+    assert told["state"] != State.SSH_CONNECTION_OK
+    return told["failure"]
+
+
+def wait_online_by(machine: Machine, transport: str) -> None:
+    wait_until(
+        lambda: (
+            (told := status(machine)).get("state") == State.SSH_CONNECTION_OK
+            and told["transport"] == transport
+        ),
+        what=f"{machine.name} online by {transport}",
+        deadline=SEEN,
+        every=0.2,
+    )
+
+
+def router(lab: Lab) -> Router:
+    """The first customer's."""
+    return lab.routers[lab.plan.sites[0].lan.name]
+
+
+def tls(lab: Lab, *words: str) -> Result:
+    return lab.rdv.run(["rdv-admin", "tls", *words])
+
+
+@contextmanager
+def serving(lab: Lab, pair: Pair) -> Iterator[None]:
+    """stunnel with this key and certificate; afterwards with a new one of the RDV's own."""
+    lab.rdv.copy_in(pair.key + pair.certificate, SERVED, mode=0o640)
+    lab.rdv.run(["chgrp", "stunnel4", SERVED])
+    lab.rdv.run(["systemctl", "reload", "rdv-stunnel"])
+    try:
+        yield
+    finally:
+        tls(lab, "renew")
+
+
+def ca(lab: Lab) -> Pair:
+    """The RDV's own."""
+    return Pair(lab.rdv.run(["cat", f"{TLS}/ca.key"]).out, lab.rdv.run(["cat", f"{TLS}/ca.crt"]).out)
+
+
+def test_only_443_passes(lab: Lab) -> None:
+    """The device finds the way by itself; a session carries, also while the certificate is renewed."""
+    with dialling(lab.onsite), strict.only_https(router(lab)):
+        lab.onsite.run(["systemctl", "restart", UNIT])
+        wait_online_by(lab.onsite, "tls")
+        assert "note" not in status(lab.onsite)
+        with session(lab.master, account(lab, 0), "L3"):
+            lab.laptop.dhcp()
+            with lab.laptop.start(["ping", "-n", "-i", "0.2", str(CAMERA)]) as ping:
+                ping.wait_line("bytes from", deadline=5)
+                assert RDV_NAME in tls(lab, "renew").out
+                assert lab.laptop.fetch(f"http://{CAMERA}/").out == lab.camera.page()
+                ping.signal(signal.SIGINT)
+                ping.wait_line(" 0% packet loss", deadline=5)
+        lab.onsite.run(["systemctl", "restart", UNIT])
+        wait_online_by(lab.onsite, "tls")
+    assert status(lab.onsite)["transport"] == "ssh"
+
+
+def test_only_a_proxy_leads_out(lab: Lab) -> None:
+    """It resolves the RDV's name, which the device cannot; it wants a password, which is shown nowhere."""
+    gateway = router(lab)
+    url = f"http://tech:{{}}@{gateway.lan.router.ip}:{strict.PROXY_PORT}"
+    with dialling(lab.onsite), strict.only_proxy(gateway):
+        with strict.proxy(gateway, "tech", "SECRET"):
+            with dialled(lab, f'proxy = "{url.format("WRONG")}"'):
+                assert "(407)" in wait_failure(lab.onsite, "ProxyRefused")
+            with dialled(lab, f'proxy = "{url.format("SECRET")}"'):
+                wait_online_by(lab.onsite, "tls via proxy")
+                assert "SECRET" not in lab.onsite.run(["tundev-status", "--json"]).out
+                with session(lab.master, account(lab, 0), "L3"):
+                    lab.laptop.dhcp()
+                    assert lab.laptop.fetch(f"http://{CAMERA}/").out == lab.camera.page()
+        right = f'proxy = "{url.format("SECRET")}"'
+        with strict.proxy(gateway, "tech", "SECRET", passes=563), dialled(lab, right):
+            told = wait_failure(lab.onsite, "ProxyRefused")
+            assert f"403 Access violation; its administrator must allow CONNECT to {RDV_NAME}:443" in told
+        assert "SECRET" not in lab.onsite.journal(lines=1000)
+
+
+@contextmanager
+def dialled(lab: Lab, *lines: str) -> Iterator[None]:
+    """As `dialling`, in a network where the device without these lines does not come online."""
+    text = lab.onsite.run(["cat", CONFIG]).out
+    with configured(lab.onsite, text.replace("[rdv]\n", "\n".join(["[rdv]", *lines, ""]), 1)):
+        lab.onsite.run(["systemctl", "restart", UNIT])
+        yield
+
+
+def test_an_interception_is_told_by_its_issuer_and_refused(lab: Lab) -> None:
+    theirs = authority.make_ca("Example Inspection", NOW)
+    pair = authority.issue(theirs, [RDV_NAME], NOW)
+    with dialling(lab.onsite), strict.interception(router(lab), pair.key + pair.certificate):
+        lab.onsite.run(["systemctl", "restart", UNIT])
+        told = wait_failure(lab.onsite, "TlsIntercepted")
+        assert "by ssh: " in told and "issued by 'CN=RDV CA of Example Inspection'" in told
+        assert account(lab, 0) not in lab.online()
+
+
+@pytest.mark.parametrize(("years", "said"), [(10, "not valid yet"), (-10, "no longer valid")])
+def test_a_clock_that_is_wrong_strands_no_device(lab: Lab, years: int, said: str) -> None:
+    """The lab shares the host's clock, so it is the certificate that is of another time."""
+    pair = authority.issue(ca(lab), [RDV_NAME], NOW + datetime.timedelta(days=365 * years))
+    with serving(lab, pair), dialling(lab.onsite, 'transport = "tls"'):
+        wait_online_by(lab.onsite, "tls")
+        assert said in status(lab.onsite)["note"]
+        assert said in lab.onsite.journal(UNIT)
+        warnings = json.loads(tls(lab, "show", "--json").out)["warnings"]
+        assert ["not valid today" in one for one in warnings] == [True]
+
+
+def test_a_certificate_of_somebody_elses(lab: Lab) -> None:
+    """Devices with a bundle from before see a stranger; those with a new one take it, and our own again."""
+    company = authority.make_ca("the company", NOW)
+    pair = authority.issue(company, [RDV_NAME], NOW)
+    for name, text in (("cert", pair.certificate), ("key", pair.key), ("ca", company.certificate)):
+        lab.rdv.copy_in(text, f"/root/{name}.pem", mode=0o600)
+    before = lab.onsite.run(["cat", CONFIG]).out
+    try:
+        with dialling(lab.onsite, 'transport = "tls"'):
+            tls(lab, "use", "/root/cert.pem", "/root/key.pem", "--ca", "/root/ca.pem")
+            assert json.loads(tls(lab, "show", "--json").out)["origin"] == "given"
+            lab.onsite.run(["systemctl", "restart", UNIT])
+            assert "'CN=RDV CA of the company'" in wait_failure(lab.onsite, "TlsIntercepted")
+            bundle = lab.rdv.run(["cat", f"{TLS}/bundle.crt"]).out
+            own = lab.rdv.run(["cat", f"{TLS}/ca.crt"]).out
+            new = lab.onsite.run(["cat", CONFIG]).out.replace(own.strip(), bundle.strip())
+            with configured(lab.onsite, new):
+                lab.onsite.run(["systemctl", "restart", UNIT])
+                wait_online_by(lab.onsite, "tls")
+                tls(lab, "use", "--own")
+                lab.onsite.run(["systemctl", "restart", UNIT])
+                wait_online_by(lab.onsite, "tls")
+    finally:
+        tls(lab, "use", "--own")
+        lab.rdv.run(["rm", "/root/cert.pem", "/root/key.pem", "/root/ca.pem"])
+    assert lab.onsite.run(["cat", CONFIG]).out == before
