@@ -84,9 +84,9 @@ def connect_through(plain: socket.socket, proxy: str, target: str, authorization
 
 
 def _refusal(proxy: str, target: str, code: int, reason: str) -> ProxyRefused:
-    if code == 407:
+    if code in (401, 407):  # the former is tinyproxy's for a wrong password
         return ProxyRefused(
-            f"the proxy {proxy} wants another user and password (407)",
+            f"the proxy {proxy} wants another user and password ({code})",
             'set them: proxy = "http://user:password@host:port"',
         )
     hints = {

@@ -29,6 +29,10 @@ class Certificate:
     fingerprint: str
     authority: bool
 
+    def is_for(self, host: str) -> bool:
+        """Whether a server of that name or address may show it; `*.` stands for one label (RFC 6125)."""
+        return host in self.names or "*." + host.partition(".")[2] in self.names
+
     def days_left(self, now: datetime.datetime) -> int:
         """Whole days until it is valid no more; negative where it is not."""
         return (self.not_after - now).days

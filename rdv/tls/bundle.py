@@ -16,7 +16,7 @@ def prepare(server: str) -> str:
     if upkeep.ensure(also=[host]):
         upkeep.reload()
     served = upkeep.served()
-    if served is None or host in served.certificate.names:
+    if served is None or served.certificate.is_for(host):
         return ""
     return (
         f"the certificate given does not name {host}, so devices refuse it: "

@@ -19,11 +19,13 @@ from tests.bench.audit_kills import kill_writers
 from tests.bench.figures import Figure, shown
 from tests.lab.lab import Lab
 from tests.lab.process import LabError
+from tests.lab.test_tls import dialling, wait_online_by
 from tests.lab.topology import CAMERA, CUSTOMER_LAN
 
 ROUNDS = 20
 IPERF_SECONDS = 5
 AUDIT_KILLS = 100
+TLS_ROUNDS = 3
 
 
 def until_first_ping(lab: Lab, mode: str) -> float:
@@ -70,6 +72,21 @@ def measure(lab: Lab, rounds: int) -> list[Figure]:
     return figures
 
 
+def by_tls(lab: Lab) -> list[Figure]:
+    """One stream with the onsite direct and inside TLS, by turns, for the machine's load varies."""
+    lab.laptop.dhcp()
+    direct, inside = [], []
+    for _ in range(TLS_ROUNDS):
+        direct.append(throughput(lab, "L3"))
+        with dialling(lab.onsite, 'transport = "tls"'):
+            wait_online_by(lab.onsite, "tls")
+            inside.append(throughput(lab, "L3"))
+    return [
+        Figure("TCP, onsite direct, median", statistics.median(direct), "Mbit/s", TLS_ROUNDS),
+        Figure("TCP, onsite inside TLS, median", statistics.median(inside), "Mbit/s", TLS_ROUNDS),
+    ]
+
+
 def audit_losses() -> list[Figure]:
     """What killed writers lost of the audit, on the file system of /var, where the product has it."""
     with tempfile.TemporaryDirectory(dir="/var/tmp") as directory:  # its own folder in it
@@ -89,7 +106,7 @@ def main() -> int:
     try:
         with Lab(name="bench") as lab:
             lab.up()
-            figures = measure(lab, arguments.rounds)
+            figures = measure(lab, arguments.rounds) + by_tls(lab)
         figures += audit_losses()
     except LabError as error:
         print(f"bench: {error}", file=sys.stderr)

@@ -122,7 +122,7 @@ def test_only_a_proxy_leads_out(lab: Lab) -> None:
     with dialling(lab.onsite), strict.only_proxy(gateway):
         with strict.proxy(gateway, "tech", "SECRET"):
             with dialled(lab, f'proxy = "{url.format("WRONG")}"'):
-                assert "(407)" in wait_failure(lab.onsite, "ProxyRefused")
+                assert "wants another user and password" in wait_failure(lab.onsite, "ProxyRefused")
             with dialled(lab, f'proxy = "{url.format("SECRET")}"'):
                 wait_online_by(lab.onsite, "tls via proxy")
                 assert "SECRET" not in lab.onsite.run(["tundev-status", "--json"]).out

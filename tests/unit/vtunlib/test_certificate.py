@@ -27,6 +27,16 @@ def test_a_certificate_that_was_issued_here() -> None:
     assert (told.authority, certificate.read(ca.certificate).authority) == (False, True)
 
 
+@pytest.mark.parametrize(
+    ("host", "fits"),
+    [("rdv.example.com", True), ("a.example.org", True), ("a.b.example.org", False), ("example.org", False)],
+)
+def test_for_which_servers_it_is(host: str, fits: bool) -> None:
+    names = ("rdv.example.com", "*.example.org")
+    shown = certificate.Certificate("CN=a", "CN=b", names, NOW, NOW, "AA", False)
+    assert shown.is_for(host) is fits
+
+
 def test_a_name_made_to_deceive_stays_on_its_line() -> None:
     """The names in a certificate are whatever its maker likes."""
     subject = "/CN=evil\nnotAfter=2099-01-01 00:00:00Z\x1b[2J\n    CA:TRUE"
