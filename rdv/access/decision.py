@@ -83,13 +83,13 @@ def ending(verdict: Verdict, mode: TunnelMode, reach: Reach) -> str:
 
 
 def refusal(verdict: Verdict, master: str, onsite: str, mode: TunnelMode) -> NotAllowed | None:
-    """The error that a verdict other than yes is told with."""
+    """The error that a verdict other than yes is told with; NEVER is for the admin's eyes alone."""
     who = f"{master} may not reach {onsite}"
     match verdict.answer:
         case Answer.YES:
             return None
         case Answer.NEVER:
-            return NotAllowed(who, "the RDV's admin can allow it")
+            return NotAllowed(who, "no rule concerns these two")
         case Answer.NOT_IN_THIS_MODE:
             return NotAllowed(f"{who} in mode {mode}", f"it may in {verdict.instead}")
         case Answer.NOT_AT_THIS_HOUR:

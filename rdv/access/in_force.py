@@ -93,7 +93,7 @@ class AccessList:
         self.now = new if new.text == former.text else self._taken(new)
 
     def _taken(self, new: InForce) -> InForce:
-        log.info("%s: %d rules are in force", self._file, len(new.rules))
+        log.info("%s: rules in force: %d", self._file, len(new.rules))
         if not new.fault:
             _keep(new.text, self._kept)
         return new

@@ -51,8 +51,8 @@ class Rule:
 
     @property
     def title(self) -> str:
-        """How it is told of."""
-        return self.name or f"rule {self.number}"
+        """How it is told of, after the word rule."""
+        return self.name or str(self.number)
 
     def concerns(self, master: Party, onsite: Party) -> bool:
         """Whether it says something of these two."""

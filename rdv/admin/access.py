@@ -14,7 +14,6 @@ from typing import Any
 from rdv import contract
 from rdv.access import decision, in_force, rules
 from rdv.access.decision import Answer, Verdict
-from rdv.access.groups import Groups
 from rdv.access.in_force import InForce
 from rdv.access.rules import Party, Rule
 from rdv.admin.link import manager, note, show_json
@@ -135,14 +134,13 @@ async def _compare(loaded: InForce) -> None:
 
 
 def _party(name: str, role: Role) -> Party:
-    store = DeviceStore()
-    device = store.read(check_account(name))
+    try:
+        device = DeviceStore().read(check_account(name))
+    except NotFound:
+        raise NotFound(f"there is no device {name}", "'rdv-admin device list' shows them") from None
     if device.role is not role:
         raise UsageError(f"{name} is a device of role {device.role}", "expected MASTER ONSITE, in this order")
-    party = Groups(store)(name)
-    if party is None:
-        raise NotFound(f"there is no device {name}", "'rdv-admin device list' shows them")
-    return party
+    return Party(name, frozenset(device.groups))
 
 
 def _instant(text: str | None) -> datetime.datetime:
@@ -162,12 +160,10 @@ def _verdict_row(mode: TunnelMode, verdict: Verdict, master: Party, onsite: Part
         "answer": str(verdict.answer),
         "rule": verdict.rule.row() if verdict.rule else None,
     }
-    if verdict.answer is Answer.NEVER:
-        row["why"] = "no rule concerns these two"
-    elif refused is not None:
-        row["why"] = str(refused)
+    if refused is not None:
+        row["why"] = refused.hint
     elif verdict.rule is not None:
-        row["told"] = _granted(verdict.rule)
+        row["how"] = _granted(verdict.rule)
     return row
 
 
@@ -178,7 +174,7 @@ def _granted(rule: Rule) -> str:
 
 
 def _told(row: dict[str, Any]) -> str:
-    return f"{row['mode']}: yes, {row['told']}" if row["allowed"] else f"{row['mode']}: no, {row['why']}"
+    return f"{row['mode']}: yes, {row['how']}" if row["allowed"] else f"{row['mode']}: no: {row['why']}"
 
 
 def _count(number: int) -> str:

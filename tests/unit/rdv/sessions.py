@@ -34,7 +34,7 @@ def session(mode: TunnelMode = TunnelMode.L3, reach: Reach = ALL) -> Session:
         master=leg("m1", 1002, master),
         lan=ipaddress.IPv4Interface("192.168.1.2/24"),
         dns=(ipaddress.IPv4Address("192.168.1.1"),),
-        rule="rule 1",
+        rule="1",
         reach=reach,
         reason='ticket "4711" für Bühler',
         born=datetime.datetime(2026, 11, 23, 9, 0, tzinfo=datetime.UTC),
