@@ -35,6 +35,8 @@ _SHOWN_APART = frozenset(
         "seconds",
         "connection",
         "error",
+        "rule",
+        "on",
     }
 )
 
@@ -57,7 +59,12 @@ def add_parser(subjects: Any) -> None:
     audit.add_argument("--device", default="", metavar="NAME", help="also as the master of a session")
     audit.add_argument("--session", default="", metavar="ID")
     audit.add_argument(
-        "--kind", action="append", default=[], choices=list(Kind), metavar="KIND", help=", ".join(Kind)
+        "--kind",
+        action="append",
+        default=[],
+        choices=[str(kind) for kind in Kind],
+        metavar="KIND",
+        help=", ".join(Kind),
     )
     audit.add_argument(
         "--limit", default="", metavar="N", help=f"only the newest N (without --json {SCREENFUL})"
@@ -121,6 +128,10 @@ def what(event: Event) -> str:
     for key, text in (("to_onsite", "to the onsite"), ("from_onsite", "from it")):
         if isinstance(more.get(key), int):
             words.append(f"{size(more[key])} {text}")
+    if "rule" in more:
+        words.append(f"by {more['rule']}")
+    if event.kind is Kind.DRAIN and "on" in more:
+        words.append("no new sessions" if more["on"] else "new sessions again")
     words += [f"{key} {_text(value)}" for key, value in more.items() if key not in _SHOWN_APART]
     if more.get("reason"):
         words.append(f'reason "{more["reason"]}"')

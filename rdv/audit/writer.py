@@ -31,6 +31,11 @@ WAITING_LIMIT = 10_000
 PRUNE_SECONDS = 86_400.0
 PRUNE_EVENTS = 5_000
 """After which of the two, whichever comes first, is looked whether something is too old or too much."""
+WAIT_SECONDS = 10.0
+"""How long the disk is waited for by who needs certainty, or an answer."""
+CHECKED_SIZE = 1 << 30
+"""Bytes of a store that is read through at the start, which takes 4 s for each GiB; in a larger
+one damage is found when it is met."""
 CLOSE_SECONDS = 5.0
 """How long the thread is waited for at the end."""
 
@@ -110,7 +115,13 @@ class Recorder:
     async def _done(self, job: _Job) -> Any:
         assert job.done is not None
         self._jobs.put(job)
-        return await job.done
+        try:
+            async with asyncio.timeout(WAIT_SECONDS):
+                return await job.done  # a timeout cancels it, and then it is not done any more
+        except TimeoutError:
+            error = StoreFailed(f"the audit was not written within {WAIT_SECONDS:.0f} s", "look at its disk")
+            self._warnings.set("audit", f"no session can be opened: {error}")
+            raise error from None
 
     # in the thread
 
@@ -136,7 +147,8 @@ class Recorder:
                 jobs = [_Job()]
         return jobs
 
-    def _do(self, jobs: list[_Job]) -> None:
+    def _do(self, given: list[_Job]) -> None:
+        jobs = [job for job in given if job.done is None or not job.done.cancelled()]
         events = [job for job in jobs if job.event is not None]
         try:
             self._append([*self._waiting, *(job.event for job in events if job.event is not None)])
@@ -166,7 +178,8 @@ class Recorder:
         if self._store is None:
             self._store = Store(self._path)
         if not self._checked:
-            self._store.check()
+            if self._path.stat().st_size <= CHECKED_SIZE:
+                self._store.check()
             self._checked = True
         return self._store
 

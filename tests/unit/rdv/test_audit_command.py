@@ -69,7 +69,13 @@ def test_a_session_s_end_tells_all_of_it_in_one_line() -> None:
 def test_a_kind_without_words_of_its_own_is_told_by_its_keys() -> None:
     event = Event(Kind.CLONE, "o1", more={"addresses": ["192.0.2.1", "192.0.2.2"], "why": "again and again"})
     assert audit.what(event) == "addresses 192.0.2.1 192.0.2.2, again and again"
-    assert audit.what(Event(Kind.DRAIN)) == "-"
+    assert audit.what(Event(Kind.DEVICE_REMOVED, "o1")) == "-"
+
+
+def test_before_maintenance_is_told_in_words() -> None:
+    begun = Event(Kind.DRAIN, more={"on": True, "reason": "new kernel"})
+    assert audit.what(begun) == 'no new sessions, reason "new kernel"'
+    assert audit.what(Event(Kind.DRAIN, more={"on": False})) == "new sessions again"
 
 
 def run(monkeypatch: pytest.MonkeyPatch, path: Path, *words: str) -> None:

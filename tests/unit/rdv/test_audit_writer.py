@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import datetime
 import shutil
+import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
-from rdv.audit import flood
+from rdv.audit import flood, writer
 from rdv.audit.events import Event, Kind
 from rdv.audit.flood import Flood
 from rdv.audit.presence import Presence
@@ -95,6 +96,33 @@ def test_a_store_that_cannot_be_written_is_a_warning_and_what_waits_is_kept_when
 
     assert with_recorder(path, body) == []
     assert devices(path) == ["o1", "o2"]
+
+
+def test_a_disk_that_hangs_is_not_waited_for_and_what_was_given_up_is_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "WAIT_SECONDS", 1.0)
+    path, hangs, ends = tmp_path / "audit.db", threading.Event(), threading.Event()
+
+    def hang(_store: Store) -> None:
+        hangs.set()
+        ends.wait(20)
+
+    async def body(recorder: Recorder) -> None:
+        await recorder.keep(online("o1"))
+        hanging = asyncio.ensure_future(recorder.ask(hang))
+        await asyncio.to_thread(hangs.wait, 20)
+        with pytest.raises(StoreFailed, match="not written within"):
+            await recorder.keep(Event(Kind.SESSION_OPENED, "never"))
+        assert [warning.key for warning in recorder._warnings] == ["audit"]
+        recorder.record(online("o2"))
+        ends.set()
+        with pytest.raises(StoreFailed):
+            await hanging
+        await recorder.keep(online("o3"))
+
+    assert with_recorder(path, body) == []
+    assert devices(path) == ["o1", "o2", "o3"]
 
 
 def test_a_deleted_store_is_begun_anew(tmp_path: Path) -> None:
