@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from rdv import contract, drain, rows, session_files, settings, traffic
-from rdv.admin import inventory
+from rdv.admin import inventory, tls
 from rdv.admin.link import manager, show_json
 from rdv.admin.shown import cell, fitted, heading, since, size, width
 from rdv.session import State
@@ -32,7 +32,6 @@ SCREEN = 20
 _SERVICES = {
     "rdv-sshd.service": "no device can dial in",
     "tundev-shell.service": "no device can register",
-    "rdv-stunnel.service": "no device can dial in by TLS",
 }
 _SSHD_CONFIG = Path("/etc/rdv/sshd_config")
 
@@ -111,6 +110,11 @@ def _found_here() -> Iterator[tuple[str, str]]:
                 yield unit, f"{unit} does not run: {consequence}; 'systemctl status {unit}' says why"
         except RdvError as error:
             yield unit, str(error)
+    try:
+        for text in tls.known()["warnings"]:
+            yield "tls", text
+    except RdvError as error:
+        yield "tls", f"TLS: {error}"
 
 
 def _name() -> str:

@@ -64,7 +64,7 @@ def add_parser(subjects: Any) -> None:
 
 async def tls_show(arguments: argparse.Namespace) -> None:
     """Certificate, CA and port, with what is wrong about them."""
-    facts = _facts()
+    facts = known()
     if arguments.json:
         show_json(facts)
         return
@@ -81,7 +81,8 @@ def _shown(value: Any) -> str:
     return ", ".join(value) if isinstance(value, list) else str(value)
 
 
-def _facts() -> dict[str, Any]:
+def known() -> dict[str, Any]:
+    """All that there is to tell; its `warnings` say what is not well. Raises RdvError."""
     now = datetime.datetime.now(datetime.UTC)
     served = upkeep.served()
     if served is None:

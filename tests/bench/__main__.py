@@ -16,6 +16,7 @@ from ipaddress import IPv4Interface
 from pathlib import Path
 
 from tests.bench.audit_kills import kill_writers
+from tests.bench.cutting_off import until_cut_off
 from tests.bench.figures import Figure, shown
 from tests.lab.lab import Lab
 from tests.lab.process import LabError
@@ -24,6 +25,7 @@ from tests.lab.topology import CAMERA, CUSTOMER_LAN
 
 ROUNDS = 20
 IPERF_SECONDS = 5
+CUT_OFFS = 10
 AUDIT_KILLS = 100
 TLS_ROUNDS = 3
 
@@ -69,6 +71,11 @@ def measure(lab: Lab, rounds: int) -> list[Figure]:
         )
         figures.append(Figure(f"connect to first ping, {mode}, slowest", max(times), "s", rounds))
         figures.append(Figure(f"TCP camera to laptop, {mode}", throughput(lab, mode), "Mbit/s", 1))
+    times = [until_cut_off(lab) for _ in range(CUT_OFFS)]
+    figures.append(
+        Figure("disable to connection and session ended, median", statistics.median(times), "s", CUT_OFFS)
+    )
+    figures.append(Figure("disable to connection and session ended, slowest", max(times), "s", CUT_OFFS))
     return figures
 
 
