@@ -34,9 +34,9 @@ from vtunlib.errors import Busy, NotAllowed, RdvError, TakenOver, UsageError
 from vtunlib.tunnel import Role
 from vtunlib.words import UNKNOWN
 
-SHELL_GRACE = 20.0
-"""Seconds for the next shell service to attach what the former one has handed over. With as many
-connections as can be handed over (rdv.handover) it needs about half of it."""
+SHELL_GRACE = 15.0
+"""Seconds in which the next shell service must have attached something of what the former one has
+handed over: it starts in one or two, and needs a few milliseconds for each connection."""
 
 log = logging.getLogger(__name__)
 
@@ -160,9 +160,20 @@ class BusService:
             connection.sender = ""
         if sender in self._handing_over:
             self._handing_over.discard(sender)
-            asyncio.get_running_loop().call_later(self._grace, self._give_up, lost)
+            self._await_shell(lost)
         else:
             self._give_up(lost)
+
+    def _await_shell(self, adrift: list[Connection]) -> None:
+        asyncio.get_running_loop().call_later(self._grace, self._look_after, adrift)
+
+    def _look_after(self, adrift: list[Connection]) -> None:
+        """A shell that has attached some of these since may need time for the others."""
+        left = [connection for connection in adrift if not connection.sender]
+        if len(left) < len(adrift):
+            self._await_shell(left)
+        else:
+            self._give_up(left)
 
     def _give_up(self, adrift: list[Connection]) -> None:
         """Those that no shell has attached again are offline."""

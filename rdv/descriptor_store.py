@@ -15,8 +15,9 @@ from collections.abc import Sequence
 
 from vtunlib.errors import RdvError
 
-SETTLE_SECONDS = 25.0
-"""How long systemd may take to store what it was sent; TimeoutStopSec= of the service is longer."""
+SETTLE_SECONDS = 75.0
+"""How long systemd may take to store what it was sent: seconds of its own, and a busy machine may
+make ten times as many of them. TimeoutStopSec= of the service is longer."""
 
 _FIRST_FD = 3  # sd_listen_fds(3)
 _AT_ONCE = 200

@@ -19,8 +19,9 @@ UP_DEADLINE = 30.0
 """Seconds from birth until both legs must carry traffic."""
 SILENCE_LIMIT = 15.0
 """Seconds without an answered probe after which an up session is over."""
-REATTACH_GRACE = 10.0
-"""Seconds for the devices of a kept session to be seen again after the manager came back."""
+REATTACH_GRACE = 60.0
+"""Seconds for the devices of a kept session to be seen again after the manager came back. They are
+attached one after the other: thousands of them take a while, and these two may come last."""
 
 
 ROLES = frozenset({Role.ONSITE, Role.MASTER})

@@ -11,6 +11,7 @@ from vtunlib.tunnel import Role
 
 BOTH = frozenset(Role)
 UP: dict[str, Any] = {"joined": True, "carriers": BOTH, "answered": 100.0}
+STILL_UP = UP | {"answered": 100 + REATTACH_GRACE}
 
 
 def facts(state: State, now: float = 100.0, born: float = 100.0, **seen: Any) -> Facts:
@@ -43,7 +44,7 @@ def facts(state: State, now: float = 100.0, born: float = 100.0, **seen: Any) ->
         (facts(State.UP, **UP, drop="the admin"), State.ENDED, "the admin"),
         (facts(State.UP, **UP, unseen={Role.MASTER: "rpi1"}), State.UP, ""),
         (
-            facts(State.UP, now=100 + REATTACH_GRACE, **UP, unseen={Role.MASTER: "rpi1"}),
+            facts(State.UP, now=100 + REATTACH_GRACE, **STILL_UP, unseen={Role.MASTER: "rpi1"}),
             State.ENDED,
             "rpi1 did not come back",
         ),
@@ -62,7 +63,8 @@ def test_what_follows(seen: Facts, then: State, why: str) -> None:
         (facts(State.BIRTH), None),
         (facts(State.LEGS), 100 + UP_DEADLINE),
         (facts(State.UP, **UP), 100 + SILENCE_LIMIT),
-        (facts(State.UP, **UP, unseen={Role.MASTER: "rpi1"}), 100 + REATTACH_GRACE),
+        (facts(State.UP, **UP, unseen={Role.MASTER: "rpi1"}), 100 + SILENCE_LIMIT),
+        (facts(State.UP, **STILL_UP, unseen={Role.MASTER: "rpi1"}), 100 + REATTACH_GRACE),
         (facts(State.ENDED), None),
     ],
 )
