@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from rdv import backup, settings
+from rdv import backup
 from rdv.backup import BESIDE_DATABASE, FORMAT, MANIFEST, RESTORING, TREES, Manifest
 from rdv.devices import Device, DeviceStore
 from vtunlib.errors import Busy, ConfigError, RdvError
@@ -47,10 +47,9 @@ class Staged:
         self.manifest = manifest
         self._found = found
         devices = DeviceStore(self._path("etc/rdv/devices.d")).all()
-        for device in devices:
-            if isinstance(device, ConfigError):
-                raise device
         self.devices = [device for device in devices if isinstance(device, Device)]
+        self.faults = [str(device) for device in devices if isinstance(device, ConfigError)]
+        """Devices that stay refused: what an admin has to mend is no reason to have no server."""
 
     def _path(self, name: str) -> Path:
         return _staged(self._root, name)
@@ -223,8 +222,7 @@ def _owner(member: tarfile.TarInfo) -> tuple[int, int]:
 
 
 def _check_settings(root: Path, found: set[str]) -> None:
-    """What a service would stumble over later is refused now. Raises ConfigError, RdvError."""
-    settings.load(_staged(root, "etc/rdv/rdv.toml"))
+    """What would open this server to others, or keep it from starting. Raises ConfigError, RdvError."""
     if "etc/rdv/ssh_host_ed25519_key" not in found:
         raise ConfigError("the backup has no host key", "without it no device would trust this server")
     for name in sorted(found):
@@ -234,6 +232,8 @@ def _check_settings(root: Path, found: set[str]) -> None:
                 raise ConfigError(f"{name} in the backup has a line that is no device's key")
     config = "etc/rdv/sshd_config"
     if config in found:
+        # sshd looks for it even when it only tests, and the host's own sshd may not run.
+        Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
         run(["/usr/sbin/sshd", "-t", "-f", str(_staged(root, config))])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -19,6 +19,7 @@ from vtunlib.errors import AlreadyExists, RdvError, UsageError
 
 UNITS = ("rdv-stunnel.service", "rdv-sshd.service", "tundev-shell.service", "vtun-manager.service")
 """What reads the restored files, in the order in which it stops: no device gets in meanwhile."""
+_START_SECONDS = 60.0
 _SHOWN = 5
 
 
@@ -92,13 +93,27 @@ def _restore(archive: BinaryIO, force: bool) -> None:
             if isinstance(error, OSError):
                 raise RdvError(f"{error.filename}: {error.strerror}") from None
             raise
-        for unit in reversed(stopped):
-            units.start(unit, deadline=60.0)
+        failed = _started(reversed(stopped))
         restore.unmark()
         told = {"host": manifest.host, "made": manifest.made, "version": manifest.version}
         record(Event(Kind.RESTORED, more=told | {"devices": len(staged.devices)}))
         print(f"restored: {manifest.host} as of {manifest.made}, version {manifest.version}")
         print(f"{len(staged.devices)} devices; they dial in by themselves as soon as they reach this host")
+        for fault in staged.faults:
+            note(f"{fault}; this device is refused until its file is mended")
+        if failed:
+            raise RdvError(f"restored, but not everything runs: {'; '.join(failed)}")
+
+
+def _started(stopped: Iterable[str]) -> list[str]:
+    """Start them; why one did not is no reason not to start the next."""
+    failed = []
+    for unit in stopped:
+        try:
+            units.start(unit, deadline=_START_SECONDS)
+        except RdvError as error:
+            failed.append(str(error))
+    return failed
 
 
 def _refuse(present: list[str], differs: list[str]) -> None:

@@ -207,8 +207,6 @@ def owned(name: str) -> Change:
         (lambda members: members.reverse(), "no backup of an RDV"),
         (lambda members: members.clear(), "no backup of an RDV"),
         (replaced("etc/rdv/tls/ca.pem", b"CB", told=False), "is damaged"),
-        (replaced("etc/rdv/rdv.toml", b"[serve]\n"), "serve"),
-        (replaced("etc/rdv/devices.d/rpi1100.toml", b"role = 1\n"), "role"),
         (replaced("etc/rdv/keys/rpi1100", b"ssh-ed25519 AAAA anybody\n"), "no device's key"),
         (replaced("etc/rdv/keys/rpi1100", KEY.encode() + b"ssh-ed25519 AAAA anybody\n"), "no device's key"),
     ],
@@ -230,6 +228,15 @@ def test_a_file_that_was_cut_short_changes_nothing(server: Path, tmp_path: Path,
     with pytest.raises(ConfigError):
         put(archive[:length], server)
     assert files(tmp_path) == before
+
+
+def test_a_device_whose_file_has_a_fault_is_no_reason_to_have_no_server(server: Path, tmp_path: Path) -> None:
+    (server / "etc/rdv/devices.d/rpi1200.toml").write_text("rol = 1\n")
+    with restore.staged(io.BytesIO(saved(server)), tmp_path / "new") as staged:
+        assert [device.account for device in staged.devices] == ["rpi1100"]
+        assert len(staged.faults) == 1 and "rpi1200.toml:1: rol" in staged.faults[0]
+        staged.put()
+    assert (tmp_path / "new/etc/rdv/devices.d/rpi1200.toml").read_text() == "rol = 1\n"
 
 
 def test_two_restores_at_once_do_not_meet(server: Path) -> None:
