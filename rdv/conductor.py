@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import datetime
 import logging
+import math
 import secrets
+import time
 from collections.abc import Callable, Iterator
 from ipaddress import IPv4Network
 
@@ -21,6 +23,7 @@ from rdv.audit.store import Store
 from rdv.audit.writer import Recorder
 from rdv.facts import short_text
 from rdv.life import Life
+from rdv.pace import Pace
 from rdv.registry import Connection, Registry, not_online
 from rdv.session import Decision, Leg, Session, State
 from vtunlib import namespace, units
@@ -38,6 +41,10 @@ from vtunlib.tunnel import Role, TunnelMode, VtunParameters
 
 FINISH_SECONDS = 10.0
 """How long ended sessions are waited for when the manager stops; the next one takes away the rest."""
+
+SESSIONS_AT_ONCE = 30
+SESSIONS_A_SECOND = 0.5
+"""What one master may open in a row, and in the long run: more than any person or script needs."""
 
 NOT_KEPT = "the RDV was restarted, and it could not be kept"
 """Why a session ended that an earlier manager had."""
@@ -63,6 +70,7 @@ class Conductor:
         self._audit = audit
         self._lives: dict[str, Life] = {}
         self._running: set[asyncio.Task[None]] = set()
+        self._paces: dict[str, Pace] = {}
         self.ended: dict[str, str] = {}
         """Why the last session of an account ended; gone as soon as it has a new one."""
 
@@ -88,6 +96,7 @@ class Conductor:
         """
         try:
             session = self._agree(master, account, short_text(reason, "reason"))
+            self._check_pace(master.account)
         except RdvError as error:
             # What the master is told may hide why from it, but not from the admin.
             why = error.__cause__ if isinstance(error.__cause__, RdvError) else error
@@ -189,6 +198,12 @@ class Conductor:
         ending = [task for task in self._running if task.get_name() not in self._lives]
         if ending:
             await asyncio.wait(ending, timeout=FINISH_SECONDS)
+
+    def _check_pace(self, master: str) -> None:
+        """Each session costs the RDV a namespace and two units. Raises Busy."""
+        pace = self._paces.setdefault(master, Pace(SESSIONS_AT_ONCE, SESSIONS_A_SECOND))
+        if held := pace.take(time.monotonic()):
+            raise Busy(f"{master} has opened too many sessions in a row", f"try again in {math.ceil(held)} s")
 
     def _agree(self, master: Connection, account: str, reason: str) -> Session:
         """All that can refuse a session, before anything is made."""

@@ -19,12 +19,16 @@ from rdv import contract
 from rdv.handover import Standing
 from rdv.lines import Lines
 from rdv.manager_link import ManagerAway, ManagerLink
+from rdv.pace import Pace
 from vtunlib import words
 from vtunlib.errors import NotAllowed, RdvError, printable
 from vtunlib.tunnel import Role
 
 WRITE_SECONDS = 30.0
 """How long a device may take to read an answer."""
+LINES_AT_ONCE = 200
+LINES_A_SECOND = 20.0
+"""A device's agent says a dozen lines when it comes, and one in a while after that."""
 REST_SECONDS = 5.0
 """How long a command under way may take when the service ends; the longest opens a session."""
 
@@ -59,6 +63,7 @@ class Conversation(ABC):
         self._lines.unread += standing.unread
         self._lines.overlong = standing.overlong
         self._lines.unsent += standing.unsent
+        self._pace = Pace(LINES_AT_ONCE, LINES_A_SECOND)
         self._line: list[str] = []
         self._reading: asyncio.Task[None] | None = None
         self._serving: asyncio.Task[None] | None = None
@@ -72,6 +77,11 @@ class Conversation(ABC):
         """The answer to a command line, given in words. Raises RdvError."""
 
     # from the service
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it goes on."""
+        return self._open
 
     def start(self) -> asyncio.Task[None]:
         """Serve the device until it or the manager ends the connection, or `rest` is called."""
@@ -205,6 +215,11 @@ class Conversation(ABC):
                 await self.read_ahead()
             finally:
                 self._reading = None
+            loop = asyncio.get_running_loop()
+            if held := self._pace.take(loop.time()):
+                # Held back, not refused: what more it sends waits in its own buffers.
+                await asyncio.sleep(held)
+                self._pace.take(loop.time())
         line = self._lines.take()
         if self.standing.debug:
             log.info("%s: %s", self.account, line)

@@ -22,7 +22,7 @@ from rdv.masterdev_shell import MasterShell
 from rdv.onsitedev_shell import OnsiteShell
 from rdv.shell_session import ShellSession
 from vtunlib import bus as buses
-from vtunlib.errors import RdvError
+from vtunlib.errors import Busy, RdvError
 from vtunlib.service import Readiness, until_told
 
 SHELLS: dict[str, type[ShellSession]] = {"onsite": OnsiteShell, "master": MasterShell}
@@ -36,6 +36,9 @@ log = logging.getLogger(__name__)
 
 class ShellService:
     """All connections of all devices."""
+
+    per_account = 4
+    """Connections of one account at once. A device has one, and for a moment the one that it comes after."""
 
     def __init__(self, link: Callable[[ShellService], ManagerLink]) -> None:
         # In the order in which they came: so they are attached again, and handed over.
@@ -68,8 +71,25 @@ class ShellService:
             loop.remove_reader(listener)
             loop.call_later(_ACCEPT_PAUSE, self._watch, listener, kind)
             return
+        if not self._has_room(connection):
+            return
         now = int(time.time())
         self.serve(connection, kind, Standing(peer.cookie(connection), kind.role, since=now))
+
+    def _has_room(self, connection: socket.socket) -> bool:
+        """Whether its account may have one more; if not, it is told so and closed."""
+        try:
+            account = peer.account(connection).account
+        except RdvError:
+            return True  # `serve` says why not
+        if sum(one.account == account and one.is_open for one in self._sessions) < self.per_account:
+            return True
+        log.warning("%s: more than %d connections at once", account, self.per_account)
+        busy = Busy(f"{account} has {self.per_account} connections at once already", "close one of them")
+        with suppress(OSError):
+            connection.send(f"{busy.shell_line()}\n".encode(), socket.MSG_DONTWAIT)
+        connection.close()
+        return False
 
     def serve(self, connection: socket.socket, kind: type[ShellSession], standing: Standing) -> None:
         """Serve one connection to its end, from where it stands."""

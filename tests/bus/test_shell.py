@@ -407,6 +407,23 @@ def test_the_end_of_a_connection_is_told_to_the_manager(tmp_path: Path, farewell
     run(body())
 
 
+def test_one_account_has_so_many_connections_at_once_and_no_more(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with manager("onsite") as boss, shell(tmp_path, OnsiteShell) as dial:
+            held = [await dial() for _ in range(ShellService.per_account)]
+            for device in held:
+                assert await device.answer() == ""
+            told = (await (await dial()).reader.read()).decode()
+            assert told.startswith("*** Busy: ") and told.count("\n") == 1
+            assert len(boss.attached) == len(held)  # the manager was not bothered
+            assert await held[0].ask("get_role") == "onsite\n"
+            held[1].say("exit\n")
+            assert await held[1].reader.read() == b""
+            assert await (await dial()).answer() == ""
+
+    run(body())
+
+
 def test_a_device_of_the_other_role_is_sent_away(tmp_path: Path) -> None:
     async def body() -> None:
         async with manager("master"), shell(tmp_path, OnsiteShell) as dial:
