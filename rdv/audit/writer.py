@@ -14,6 +14,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -140,11 +141,11 @@ class Recorder:
         due = self._pruned + PRUNE_SECONDS - time.monotonic()
         try:
             jobs = [self._jobs.get(timeout=RETRY_SECONDS if self._waiting else max(0.0, due))]
+        except queue.Empty:
+            return [_Job()]
+        with suppress(queue.Empty):
             while jobs[-1] is not None:
                 jobs.append(self._jobs.get_nowait())
-        except queue.Empty:
-            if not jobs:
-                jobs = [_Job()]
         return jobs
 
     def _do(self, given: list[_Job]) -> None:

@@ -21,7 +21,11 @@ from rdv.devices import Device
 from rdv.registry import Connection
 from rdv.settings import Audit
 from rdv.warnings import Warnings
+from tests.lab.host import wait_until
 from vtunlib.tunnel import Role
+
+OLD = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=Audit().keep_days + 1)
+"""When something happened that is not to be kept any more."""
 
 
 def with_recorder(path: Path, body: Callable[[Recorder], Awaitable[None]]) -> list[str]:
@@ -37,6 +41,11 @@ def with_recorder(path: Path, body: Callable[[Recorder], Awaitable[None]]) -> li
 
     asyncio.run(main())
     return [warning.key for warning in warnings]
+
+
+async def until(seen: Callable[[], bool]) -> None:
+    """Wait for it; that it happens by itself is what is tested, so nothing tells of it."""
+    await asyncio.to_thread(wait_until, seen, what="it", deadline=15, every=0.02)
 
 
 def devices(path: Path) -> list[str]:
@@ -98,6 +107,36 @@ def test_a_store_that_cannot_be_written_is_a_warning_and_what_waits_is_kept_when
     assert devices(path) == ["o1", "o2"]
 
 
+def test_what_waits_is_tried_again_though_nothing_happens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "RETRY_SECONDS", 0.05)
+    path = tmp_path / "audit.db"
+    path.mkdir()
+
+    async def body(recorder: Recorder) -> None:
+        recorder.record(online("o1"))
+        await until(lambda: bool(list(recorder._warnings)))
+        path.rmdir()
+        await until(lambda: not list(recorder._warnings))
+        assert devices(path) == ["o1"]
+
+    assert with_recorder(path, body) == []
+
+
+def test_time_alone_lets_go_of_what_is_too_old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "PRUNE_SECONDS", 0.05)
+    path = tmp_path / "audit.db"
+
+    async def body(recorder: Recorder) -> None:
+        await recorder.ask(lambda store: store.append([]))  # what is done at the start is done
+        with Store(path) as store:
+            store.append([Event(Kind.ONLINE, "old", at=OLD)])
+        await until(lambda: not devices(path))
+
+    assert with_recorder(path, body) == []
+
+
 def test_a_disk_that_hangs_is_not_waited_for_and_what_was_given_up_is_not_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -138,9 +177,8 @@ def test_a_deleted_store_is_begun_anew(tmp_path: Path) -> None:
 
 
 def test_what_is_too_old_goes_by_itself_at_the_start(tmp_path: Path) -> None:
-    old = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=Audit().keep_days + 1)
     with Store(tmp_path / "audit.db") as store:
-        store.append(Event(Kind.ONLINE, f"o{number}", at=old) for number in range(2 * PORTION + 1))
+        store.append(Event(Kind.ONLINE, f"o{number}", at=OLD) for number in range(2 * PORTION + 1))
 
     async def body(recorder: Recorder) -> None:
         await recorder.keep(online("new"))
