@@ -16,7 +16,7 @@ from tundev.proxy import connect_through
 from vtunlib import certificate
 from vtunlib.errors import CertificateRefused, RdvError, RdvUnreachable, TlsIntercepted
 
-SECONDS = 15.0
+SECONDS = 10.0
 """For each of: TCP, the proxy's answer, the handshake."""
 
 RELAY_SAYS = "tls-relay: "

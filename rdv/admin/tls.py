@@ -99,8 +99,10 @@ def known() -> dict[str, Any]:
     elif shown.days_left(now) < upkeep.WARN_DAYS:
         how = "rdv-admin tls renew" if served.own else "rdv-admin tls use CERT KEY"
         warnings.append(f"the certificate is valid for {shown.days_left(now)} more days: {how}")
+    if not status.startswith("active"):
+        warnings.append(f"{upkeep.UNIT} does not run: 'systemctl status {upkeep.UNIT}' says why")
     if answer is None:
-        warnings.append(f"nothing answers on port {number}: systemctl status {upkeep.UNIT}")
+        warnings.append(f"nothing answers on port {number}")
     elif answer != shown.fingerprint:
         warnings.append(
             f"what answers on port {number} shows another certificate; is it another program? "

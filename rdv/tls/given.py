@@ -7,7 +7,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from rdv.tls import files, upkeep
+from rdv.tls import check, files, upkeep
 from vtunlib import certificate
 from vtunlib.errors import RdvError, UsageError, printable
 from vtunlib.run import run
@@ -47,11 +47,20 @@ def examine(cert: Path, key: Path, ca: Path | None, *, public: bool) -> Given:
     return Given(secret + "".join(chain), "" if public else "".join(roots))
 
 
-def use(given: Given, folder: Path = files.FOLDER) -> None:
-    """Serve it from the next reload on. Bundles carry our own CA too, so that --own goes back unnoticed."""
+def use(given: Given, folder: Path = files.FOLDER, conf: Path = files.STUNNEL_CONF) -> None:
+    """Serve it from the next reload on. Bundles carry our own CA too, so that --own goes back unnoticed.
+
+    Raises ConfigError, with all as it was, where stunnel would not serve it: a key that is too weak.
+    """
     with files.locked(folder):
-        own = (folder / files.CA).read_text(encoding="ascii") if given.ca else ""
-        upkeep.put(folder, given.served, given.ca + own)
+        own = (folder / files.CA).read_text(encoding="ascii")
+        server, bundle = ((folder / name).read_text("ascii") for name in (files.SERVER, files.BUNDLE_CA))
+        upkeep.put(folder, given.served, given.ca + own if given.ca else "")
+        try:
+            check.check(conf)
+        except RdvError:
+            upkeep.put(folder, server, bundle)
+            raise
 
 
 def _read(path: Path) -> str:

@@ -74,7 +74,6 @@ def _is_own(folder: Path, pem: str) -> bool:
     if not ca.exists():
         return False
     try:
-        # /dev/stdin: openssl verify reads certificates from files or from there.
         run(["openssl", "verify", "-no_check_time", "-no-CApath", "-CAfile", str(ca)], stdin=pem)
     except RdvError:
         return False

@@ -18,6 +18,7 @@ from tests.lab.lab import Lab
 from tests.lab.machine import Machine
 from tests.lab.process import Result
 from tests.lab.router import Router
+from tests.lab.test_kills import main_pid
 from tests.lab.test_sessions import account, session
 from tests.lab.test_wrong_input import CONFIG, configured, status, wait_connected
 from tests.lab.topology import CAMERA, RDV_NAME
@@ -143,6 +144,36 @@ def dialled(lab: Lab, *lines: str) -> Iterator[None]:
     with configured(lab.onsite, text.replace("[rdv]\n", "\n".join(["[rdv]", *lines, ""]), 1)):
         lab.onsite.run(["systemctl", "restart", UNIT])
         yield
+
+
+def test_a_fault_never_touches_the_stunnel_that_runs(lab: Lab) -> None:
+    """Nor does a port that a web server has: all else goes on, and it is told."""
+    rdv, unit, conf = lab.rdv, "rdv-stunnel.service", "/etc/rdv/stunnel.conf"
+    pid = main_pid(rdv, unit)
+    good = rdv.run(["cat", conf]).out
+    rdv.copy_in(good.replace("TIMEOUTidle", "TIMOUTidle"), conf)
+    try:
+        assert rdv.run(["systemctl", "reload", unit], check=False).code != 0
+        assert "TIMOUTidle" in rdv.journal(unit)
+    finally:
+        rdv.copy_in(good, conf)
+    assert main_pid(rdv, unit) == pid
+    assert json.loads(tls(lab, "show", "--json").out)["port_answers"] is True
+
+    rdv.run(["systemctl", "stop", unit])
+    with rdv.start(["openssl", "s_server", "-quiet", "-accept", "443", "-cert", SERVED, "-www"]) as web:
+        wait_until(
+            lambda: rdv.run(["ss", "-H", "-l", "-n", "-t", "sport", "=", ":443"]).out,
+            what=f"{web.shown} listens",
+        )
+        assert rdv.run(["systemctl", "start", unit], check=False).code != 0
+        assert "port 443 is taken by another program" in rdv.journal(unit)
+        assert "does not run" in json.loads(tls(lab, "show", "--json").out)["warnings"][0]
+    wait_until(
+        lambda: rdv.run(["systemctl", "is-active", unit], check=False).code == 0,
+        what="stunnel, once the port is free",
+        every=0.2,
+    )
 
 
 def test_an_interception_is_told_by_its_issuer_and_refused(lab: Lab) -> None:

@@ -13,6 +13,7 @@ from rdv.tls import authority, check, files, given, upkeep
 from rdv.tls.authority import Pair
 from vtunlib import certificate
 from vtunlib.errors import ConfigError, UsageError
+from vtunlib.run import run
 
 NOW = datetime.datetime.now(datetime.UTC)
 LONG_AGO = NOW - datetime.timedelta(days=5000)
@@ -85,10 +86,11 @@ def test_a_given_certificate_is_served_and_bundles_carry_its_ca_beside_our_own(
 ) -> None:
     folder = tmp_path / "tls"
     upkeep.ensure(folder, ["old-name.example.com"])
+    conf = _stunnel_conf(folder)
     own = files.bundle_ca(folder)
     pair = authority.issue(ca, ["rdv.example.com"], NOW)
     cert, key = _given(tmp_path, pair.certificate + ca.certificate, pair.key)
-    given.use(given.examine(cert, key, None, public=False), folder)
+    given.use(given.examine(cert, key, None, public=False), folder, conf)
     served = upkeep.served(folder)
     assert served is not None and not served.own
     assert files.bundle_ca(folder) == ca.certificate + own
@@ -98,6 +100,21 @@ def test_a_given_certificate_is_served_and_bundles_carry_its_ca_beside_our_own(
     names = {"old-name.example.com", "rdv.example.com"}
     assert served is not None and served.own and names <= set(served.certificate.names)
     assert files.bundle_ca(folder) == own
+
+
+@ROOT
+def test_what_stunnel_would_not_serve_leaves_all_as_it_was(tmp_path: Path) -> None:
+    folder = tmp_path / "tls"
+    upkeep.ensure(folder)
+    conf = _stunnel_conf(folder)
+    before = {name: (folder / name).read_text() for name in (files.SERVER, files.BUNDLE_CA)}
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    subject = ["-subj", "/CN=a", "-addext", "subjectAltName=DNS:rdv.example.com"]
+    weak = ["openssl", "req", "-x509", "-newkey", "rsa:1024", "-nodes", "-days", "30", *subject]
+    run([*weak, "-keyout", str(key), "-out", str(cert)])
+    with pytest.raises(ConfigError, match="key too small"):
+        given.use(given.examine(cert, key, cert, public=False), folder, conf)
+    assert {name: (folder / name).read_text() for name in before} == before
 
 
 @pytest.mark.parametrize(
@@ -157,8 +174,9 @@ def test_a_configuration_that_stunnel_would_not_take(
 
 def _stunnel_conf(folder: Path) -> Path:
     """The shipped one, with a certificate that is there; all of it readable by stunnel's user."""
-    for parent in (folder, folder.parent, folder.parent.parent):
-        parent.chmod(0o755)
+    for parent in (folder, *folder.parents):
+        if stat.S_IMODE(parent.stat().st_mode) & 0o5 != 0o5:  # pytest's own
+            parent.chmod(0o755)
     upkeep.ensure(folder)
     conf = folder / "stunnel.conf"
     conf.write_text(CONF.read_text().replace("/etc/rdv/tls", str(folder)))
