@@ -55,6 +55,9 @@ def test_a_new_host_with_the_backup_is_the_rdv(own_lab: Lab) -> None:
     carry(old, new)
     assert "2 devices" in new.run(["rdv-admin", "restore", FILE], deadline=90).out
     assert identity(new) == was
+    # What happened is known on, also that of the other host.
+    kinds = [event["kind"] for event in json.loads(new.run(["rdv-admin", "audit", "--json"]).out)]
+    assert {"enrolled", "session-up"} <= set(kinds[: kinds.index("restored")])
     assert not new.failed_units()
 
     old.stop()

@@ -8,9 +8,11 @@ from collections.abc import Iterator
 
 from tests.lab.guide import GUIDE
 from tests.unit.test_architecture import ROOT
+from tundev.states import State
 from vtunlib import errors
 
 TEXT = GUIDE.read_text(encoding="utf-8")
+TROUBLE = TEXT[TEXT.index("## 14. ") : TEXT.index("## 15. ")]
 LINES = TEXT[TEXT.index("## 15. ") :]
 PLACES = re.compile(r"%(?:\.\d)?[a-z]")
 
@@ -61,6 +63,12 @@ def test_the_guide_has_no_line_that_nobody_logs() -> None:
     # `…: …: nobody …` is a text of `…: nobody …` whose first part is itself of that form.
     short = {re.sub(r"^(?:…: )+", "…: ", span) for span in told}
     assert not sorted(span for span in short if not any(span in text for text in known))
+
+
+def test_the_guide_and_the_manual_have_every_state_of_a_device() -> None:
+    assert re.findall(r"^\| `(\w+)` \|", TROUBLE, re.M) == list(State)
+    manual = (ROOT / "docs/man/tundev-status.1").read_text(encoding="utf-8")
+    assert not [state for state in State if state not in manual]
 
 
 def test_the_guide_has_every_exit_code() -> None:
