@@ -162,7 +162,7 @@ class Shell:
             self._call(self._settle_opened)
             while (item := self._queue.get()) is not None:
                 self._call(self._settle, item, self._answer(stream, item.deadline))
-        except pexpect.EOF:
+        except (pexpect.EOF, OSError):  # OSError: ssh has ended with a line of ours unread (unix(7))
             self._call(self._fail, _last_words(str(stream.before)))
         except pexpect.TIMEOUT:
             self._call(self._fail, Timeout("the RDV server does not answer"))

@@ -110,19 +110,31 @@ async def talk(kind: type[ShellSession], data: bytes) -> tuple[str, Manager]:
     ours, theirs = socket.socketpair()
     manager = Manager(kind)
     session = kind(manager, asyncio.Lock(), ACCOUNT, theirs, Standing(0, kind.role, since=0))
-    answers, device = await asyncio.open_connection(sock=ours)
-    try:
+    with ours:
+        ours.setblocking(False)
         async with asyncio.timeout(DEADLINE):
             serving = session.start()
-            device.write(data)
-            device.write_eof()
-            said = await answers.read()
+            said = await _said(ours, data)
             await serving
-    finally:
-        device.close()
-        with suppress(ConnectionError):
-            await device.wait_closed()
     return said.decode(), manager
+
+
+async def _said(device: socket.socket, data: bytes) -> bytes:
+    loop = asyncio.get_running_loop()
+    sending = asyncio.create_task(_send(device, data))
+    said = b""
+    # A shell that was told to end resets a connection that holds more; what it said before is there.
+    with suppress(ConnectionError):
+        while more := await loop.sock_recv(device, 1 << 16):
+            said += more
+    await sending
+    return said
+
+
+async def _send(device: socket.socket, data: bytes) -> None:
+    with suppress(OSError):
+        await asyncio.get_running_loop().sock_sendall(device, data)
+        device.shutdown(socket.SHUT_WR)
 
 
 def check(kind: type[ShellSession], data: bytes) -> None:

@@ -87,6 +87,24 @@ def test_a_connection_that_ends_is_an_error() -> None:
         against({}, lambda shell: shell.ask(Word.GET_ROLE))
 
 
+def test_what_was_said_before_a_reset_is_what_is_raised(caplog: pytest.LogCaptureFixture) -> None:
+    """Who closes a socket with a line in it unread resets it: ssh does when it dies."""
+    ours, theirs = socket.socketpair()
+
+    async def run() -> None:
+        with theirs:
+            theirs.sendall(PROMPT.encode())
+            async with Shell(ours, "rpi1100", open_seconds=5) as shell:
+                (answer,) = shell.send([(Word.GET_ROLE, ())])
+                theirs.sendall(b"*** TakenOver: taken over\n")
+                theirs.close()
+                await answer
+
+    with pytest.raises(TakenOver, match="taken over"):
+        asyncio.run(run())
+    assert not caplog.records
+
+
 def test_why_the_server_ended_it_is_what_is_raised() -> None:
     ours, theirs = socket.socketpair()
     with theirs:
