@@ -6,8 +6,10 @@ import asyncio
 import datetime
 import json
 import logging
+import math
 import os
 import socket
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -218,8 +220,11 @@ class BusService:
         if fact == Fact.MODE and self.conductor.of(connection.account):
             raise Busy("the mode cannot change during a session")
         if facts != connection.facts:
+            others_see_it = connection.role is Role.ONSITE
+            if others_see_it and (held := connection.pace.take(time.monotonic())):
+                raise Busy("this device tells too many changes", f"try again in {math.ceil(held)} s")
             connection.facts = facts
-            if connection.role is Role.ONSITE:
+            if others_see_it:
                 self._seen_of(connection)
         return ()
 

@@ -15,8 +15,13 @@ from dataclasses import dataclass, field
 
 from rdv.devices import Device
 from rdv.facts import Facts
+from rdv.pace import Pace
 from vtunlib.errors import NotAllowed, NotOnline
 from vtunlib.tunnel import Role
+
+CHANGES_AT_ONCE = 40
+CHANGES_A_SECOND = 0.5
+"""An onsite tells its facts when it comes, and hardly ever after that. Each change is news for others."""
 
 
 @dataclass
@@ -34,6 +39,8 @@ class Connection:
     facts: Facts = field(default_factory=Facts)
     handle: str = field(default_factory=lambda: secrets.token_hex(16))
     since: datetime.datetime = field(default_factory=lambda: datetime.datetime.now(datetime.UTC))
+    pace: Pace = field(default_factory=lambda: Pace(CHANGES_AT_ONCE, CHANGES_A_SECOND))
+    """Of its facts' changes."""
 
     @property
     def account(self) -> str:

@@ -25,10 +25,12 @@ from rdv.audit.writer import Recorder
 from rdv.bus_service import BusService
 from rdv.contract import Fact, Method
 from rdv.devices import Device
+from rdv.registry import CHANGES_AT_ONCE
 from rdv.settings import Audit
 from rdv.warnings import Warnings
 from vtunlib import bus as buses
 from vtunlib.errors import (
+    Busy,
     ModeNotPossible,
     NoSession,
     NotAllowed,
@@ -343,6 +345,23 @@ def test_nobody_ends_connections_by_a_signal_that_looks_like_the_bus_s(tmp_path:
         )
         stranger.disconnect()
         assert (await client.ask(contract.LOOK, handle))[0] == ""
+
+    with_manager(tmp_path / "acl.toml", body)
+
+
+def test_a_device_that_tells_change_after_change_is_held_back(tmp_path: Path) -> None:
+    """Each would be news for all masters; what is no change, and what others tell, goes on."""
+
+    async def body(_service: BusService, client: Client) -> None:
+        flooding, other = await client.attach("o1"), await client.attach("o2")
+        for number in range(CHANGES_AT_ONCE):
+            await client.ask(contract.SET_FACT, flooding, "hostname", f"name {number}")
+        with pytest.raises(Busy, match="too many changes"):
+            for number in range(CHANGES_AT_ONCE):
+                await client.ask(contract.SET_FACT, flooding, "hostname", f"another {number}")
+        (row,) = [row for row in map(json.loads, await client.ask(contract.LIST_ONLINE)) if row["id"] == "o1"]
+        await client.ask(contract.SET_FACT, flooding, "hostname", row["hostname"])
+        await client.ask(contract.SET_FACT, other, "hostname", "new")
 
     with_manager(tmp_path / "acl.toml", body)
 
