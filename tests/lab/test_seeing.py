@@ -16,7 +16,7 @@ from tests.lab.process import Program
 from tests.lab.test_sessions import account, listed, session
 from tests.lab.test_wrong_input import connect, refused, status, stopped
 from tests.lab.topology import CAMERA
-from vtunlib.errors import Draining, NotOnline
+from vtunlib.errors import Draining, NotFound, NotOnline
 
 SETTINGS = "/etc/rdv/rdv.toml"
 METRICS = "/run/rdv/metrics.sock"
@@ -217,3 +217,37 @@ def disabled_meanwhile(lab: Lab, name: str) -> Iterator[None]:
         yield
     finally:
         lab.rdv.run(["rdv-admin", "device", "enable", name])
+
+
+def test_a_removed_device_goes_with_its_session_and_is_added_anew_with_its_key(lab: Lab) -> None:
+    site, name = lab.plan.sites[0], account(lab, 0)
+    key = device_key(lab, name)
+    try:
+        with session(lab.master, name, "L3"):
+            lab.rdv.run(["rdv-admin", "device", "remove", name])
+            assert listed(lab) == []
+            assert name not in {row["id"] for row in seen(lab)["devices"]}
+            assert lab.rdv.run(["id", name], check=False).code != 0
+            assert lab.rdv.run(["find", "/etc/rdv", "-name", f"*{name}*"]).out == ""
+            gone = lab.rdv.run(["rdv-admin", "device", "remove", name], check=False)
+            refused(gone, NotFound, "there is no device")
+    finally:
+        words = ["--role", "onsite", "--label", lab.onsite.name, "--location", site.location, "--key", key]
+        lab.rdv.run(["rdv-admin", "device", "add", name, *words])
+        lab.onsite.run(["systemctl", "restart", "onsitedev.service"])
+    kinds = [row["kind"] for row in audit(lab, name)]
+    assert kinds.index("device-removed") < len(kinds) - 1 - kinds[::-1].index("device-added")
+
+
+def device_key(lab: Lab, name: str) -> str:
+    """The key that opens its account."""
+    shown = json.loads(lab.rdv.run(["rdv-admin", "device", "show", name, "--json"]).out)
+    return str(shown["key"])
+
+
+def audit(lab: Lab, name: str) -> list[dict[str, Any]]:
+    """What the audit has of it."""
+    rows: list[dict[str, Any]] = json.loads(
+        lab.rdv.run(["rdv-admin", "audit", "--device", name, "--json"]).out
+    )
+    return rows

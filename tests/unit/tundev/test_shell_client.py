@@ -117,3 +117,16 @@ def test_why_the_server_ended_it_is_what_is_raised() -> None:
 
         with pytest.raises(TakenOver, match="taken over"):
             asyncio.run(run())
+
+
+def test_a_line_that_an_older_server_refuses_and_nobody_waits_for_harms_no_other() -> None:
+    async def introduced(shell: Shell) -> list[str]:
+        version, role = shell.send([(Word.SET_VERSION, ("0.1.0",)), (Word.GET_ROLE, ())])
+        answer = await role
+        assert version.done()
+        return answer
+
+    refusal = "*** UsageError: 'set_tunnelling_dev_version' is no command; help lists the commands\n"
+    assert against({"set_tunnelling_dev_version 0.1.0": refusal, "get_role": "onsite\n"}, introduced) == [
+        "onsite"
+    ]
