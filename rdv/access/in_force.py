@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import hashlib
 import logging
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from rdv.access import decision, rules
 from rdv.access.decision import Answer, Verdict
 from rdv.access.groups import FindParty
 from rdv.access.rules import Rule, Rules
+from vtunlib import files
 from vtunlib.errors import ConfigError, NotFound
 from vtunlib.tunnel import TunnelMode
 
@@ -62,15 +62,8 @@ def load(file: Path = FILE, kept: Path = KEPT, former: InForce | None = None) ->
 
 
 def _keep(text: str, kept: Path) -> None:
-    """Write it whole or not at all."""
-    new = kept.with_name(f"{kept.name}.new")
     try:
-        new.unlink(missing_ok=True)
-        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        new.rename(kept)
+        files.replace(kept, text.encode(), mode=0o600)
     except OSError as error:
         log.error("cannot keep the rules in %s, for after a restart: %s", kept, error.strerror)
 
