@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -134,8 +135,6 @@ def try_tls(way: tls_dial.Way) -> str:
 
 def write_way(way: tls_dial.Way, path: Path = paths.TLS, user: str | None = paths.USER) -> None:
     """Tell the relay, which runs as ssh does; nobody else may read it, for a proxy's password is in it."""
-    import shutil
-
     path.unlink(missing_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:

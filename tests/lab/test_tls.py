@@ -20,9 +20,10 @@ from tests.lab.process import Result
 from tests.lab.router import Router
 from tests.lab.test_kills import main_pid
 from tests.lab.test_sessions import account, session
-from tests.lab.test_wrong_input import CONFIG, configured, status, wait_connected
+from tests.lab.test_wrong_input import CONFIG, configured, refused, status, stopped, wait_connected
 from tests.lab.topology import CAMERA, RDV_NAME
 from tundev.states import State
+from vtunlib.errors import UsageError
 
 NOW = datetime.datetime.now(datetime.UTC)
 TLS = "/etc/rdv/tls"
@@ -122,7 +123,7 @@ def test_only_a_proxy_leads_out(lab: Lab) -> None:
     url = f"http://tech:{{}}@{gateway.lan.router.ip}:{strict.PROXY_PORT}"
     with dialling(lab.onsite), strict.only_proxy(gateway):
         with strict.proxy(gateway, "tech", "SECRET"):
-            with dialled(lab, f'proxy = "{url.format("WRONG")}"'):
+            with dialled(lab, f'proxy = "{url.format("WRONG")}"', 'transport = "tls"'):
                 assert "wants another user and password" in wait_failure(lab.onsite, "ProxyRefused")
             with dialled(lab, f'proxy = "{url.format("SECRET")}"'):
                 wait_online_by(lab.onsite, "tls via proxy")
@@ -131,7 +132,7 @@ def test_only_a_proxy_leads_out(lab: Lab) -> None:
                     lab.laptop.dhcp()
                     assert lab.laptop.fetch(f"http://{CAMERA}/").out == lab.camera.page()
         right = f'proxy = "{url.format("SECRET")}"'
-        with strict.proxy(gateway, "tech", "SECRET", passes=563), dialled(lab, right):
+        with strict.proxy(gateway, "tech", "SECRET", passes=563), dialled(lab, right, 'transport = "tls"'):
             told = wait_failure(lab.onsite, "ProxyRefused")
             assert f"403 Access violation; its administrator must allow CONNECT to {RDV_NAME}:443" in told
         assert "SECRET" not in lab.onsite.journal(lines=1000)
@@ -144,6 +145,16 @@ def dialled(lab: Lab, *lines: str) -> Iterator[None]:
     with configured(lab.onsite, text.replace("[rdv]\n", "\n".join(["[rdv]", *lines, ""]), 1)):
         lab.onsite.run(["systemctl", "restart", UNIT])
         yield
+
+
+def test_the_flag_for_tls_on_the_command_line(lab: Lab) -> None:
+    """The service is asked where it goes by TLS; without the service the command goes by itself."""
+    done = lab.master.run(["masterdev", "-T", "-l"], check=False)
+    refused(done, UsageError, "goes by direct SSH", "transport")
+    with stopped(lab.master, "masterdev.service"):
+        named = ["-u", lab.plan.desks[0].account, "-R", RDV_NAME]
+        assert account(lab, 0) in lab.master.run(["masterdev", "-T", *named, "-l"], deadline=60).out
+    assert "accepted connection from" in lab.rdv.journal("rdv-stunnel.service")
 
 
 def test_a_fault_never_touches_the_stunnel_that_runs(lab: Lab) -> None:
