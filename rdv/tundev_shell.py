@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import socket
 import sys
 import time
@@ -20,6 +21,7 @@ from rdv.handover import Standing
 from rdv.manager_link import ManagerLink
 from rdv.masterdev_shell import MasterShell
 from rdv.onsitedev_shell import OnsiteShell
+from rdv.pace import Pace
 from rdv.shell_session import ShellSession
 from vtunlib import bus as buses
 from vtunlib.errors import Busy, RdvError
@@ -30,6 +32,10 @@ SHELLS: dict[str, type[ShellSession]] = {"onsite": OnsiteShell, "master": Master
 
 _ACCEPT_PAUSE = 1.0
 """Seconds until the next try where no connection can be taken."""
+
+CONNECTIONS_AT_ONCE = 60
+CONNECTIONS_A_SECOND = 0.2
+"""Of one account. Each is two events of the audit, whose size is bounded: who floods it would empty it."""
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +49,7 @@ class ShellService:
     def __init__(self, link: Callable[[ShellService], ManagerLink]) -> None:
         # In the order in which they came: so they are attached again, and handed over.
         self._sessions: dict[ShellSession, None] = {}
+        self._paces: dict[str, Pace] = {}
         self._listeners: list[socket.socket] = []
         self._attaching = asyncio.Lock()
         self._reattaching: asyncio.Task[None] | None = None
@@ -82,10 +89,15 @@ class ShellService:
             account = peer.account(connection).account
         except RdvError:
             return True  # `serve` says why not
-        if sum(one.account == account and one.is_open for one in self._sessions) < self.per_account:
+        pace = self._paces.setdefault(account, Pace(CONNECTIONS_AT_ONCE, CONNECTIONS_A_SECOND))
+        if sum(one.account == account and one.is_open for one in self._sessions) >= self.per_account:
+            log.warning("%s: more than %d connections at once", account, self.per_account)
+            busy = Busy(f"{account} has {self.per_account} connections at once already", "close one of them")
+        elif held := pace.take(time.monotonic()):
+            log.warning("%s: connects too often", account)
+            busy = Busy(f"{account} connects too often", f"try again in {math.ceil(held)} s")
+        else:
             return True
-        log.warning("%s: more than %d connections at once", account, self.per_account)
-        busy = Busy(f"{account} has {self.per_account} connections at once already", "close one of them")
         with suppress(OSError):
             connection.send(f"{busy.shell_line()}\n".encode(), socket.MSG_DONTWAIT)
         connection.close()

@@ -23,7 +23,7 @@ from rdv.manager_link import ManagerLink
 from rdv.masterdev_shell import MasterShell
 from rdv.onsitedev_shell import OnsiteShell
 from rdv.shell_session import ShellSession
-from rdv.tundev_shell import ShellService
+from rdv.tundev_shell import CONNECTIONS_AT_ONCE, ShellService
 from vtunlib import bus as buses
 from vtunlib.errors import Busy
 from vtunlib.words import prompt
@@ -420,6 +420,23 @@ def test_one_account_has_so_many_connections_at_once_and_no_more(tmp_path: Path)
             held[1].say("exit\n")
             assert await held[1].reader.read() == b""
             assert await (await dial()).answer() == ""
+
+    run(body())
+
+
+def test_an_account_that_connects_again_and_again_is_held_back(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with manager("onsite") as boss, shell(tmp_path, OnsiteShell) as dial:
+            told = ""
+            for _ in range(2 * CONNECTIONS_AT_ONCE):
+                device = await dial()
+                told = (await device.reader.read(500)).decode()
+                if told.startswith("*** Busy: "):
+                    break
+                device.say("exit\n")
+                await device.reader.read()
+            assert "connects too often" in told
+            assert len(boss.attached) < 2 * CONNECTIONS_AT_ONCE
 
     run(body())
 
