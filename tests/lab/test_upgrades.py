@@ -97,16 +97,9 @@ def test_the_rdv_is_removed_with_a_session_up_and_installed_again(
         files = lab.rdv.run(kept).out
         names = [Path(name).name.split("_")[0] for name in offered["this"]]
         lab.rdv.run([*packages.APT, "remove", *names], deadline=120)
-        units = [
-            "systemctl",
-            "list-units",
-            "--all",
-            "--plain",
-            "--no-legend",
-            "rdv*",
-            "*dev-shell*",
-            "vtun-*",
-        ]
+        # What was enabled is known by name still, until it is purged.
+        listing = ["systemctl", "list-units", "--state=active,failed", "--plain", "--no-legend"]
+        units = [*listing, "*rdv*", "*dev-shell*", "vtun-*"]
         assert lab.rdv.run(units).out == ""
         assert lab.rdv.run(["ip", "netns", "list"]).out == ""
         assert lab.rdv.run(["ss", "-H", "-l", "-n", "-t", "sport", "=", ":2222"]).out == ""
