@@ -10,12 +10,8 @@ from __future__ import annotations
 
 import base64
 import datetime
-import fcntl
 import hashlib
-import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -156,7 +152,7 @@ def file(account: str, directory: Path = DIRECTORY) -> Path:
 
 def shut(account: str, directory: Path = DIRECTORY) -> None:
     """Let nothing open the account until `reopen`; its keys are kept. Shut already is no error."""
-    with locked(directory):
+    with files.locked(directory):
         try:
             (directory / account).rename(_aside(account, directory))
         except FileNotFoundError:
@@ -165,7 +161,7 @@ def shut(account: str, directory: Path = DIRECTORY) -> None:
 
 def reopen(account: str, directory: Path = DIRECTORY) -> None:
     """Let the keys that are kept open the account again. Open already is no error."""
-    with locked(directory):
+    with files.locked(directory):
         aside = _aside(account, directory)
         if not aside.exists():
             return
@@ -178,18 +174,6 @@ def reopen(account: str, directory: Path = DIRECTORY) -> None:
 def _aside(account: str, directory: Path) -> Path:
     # No account's name has a dot (rdv.devices), so sshd never takes this for somebody's file.
     return directory / f".{account}.shut"
-
-
-@contextmanager
-def locked(directory: Path = DIRECTORY) -> Iterator[None]:
-    """Nobody else changes a key meanwhile. To be held for a reading and a writing, never for a wait."""
-    directory.mkdir(mode=0o755, parents=True, exist_ok=True)
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)  # and with it the lock
 
 
 def host_key() -> str:

@@ -24,8 +24,6 @@ from vtunlib.errors import (
     ConfigError,
     ProtocolError,
     RdvError,
-    RdvUnreachable,
-    Timeout,
     from_shell,
 )
 
@@ -34,6 +32,7 @@ ANSWER_SECONDS = 45.0
 ANSWER_LIMIT = 4096
 """Bytes of the one line that the RDV answers."""
 ENROLLED = "enrolled"
+_LOST = "whether it was enrolled shows at the next try"
 
 _KEY = re.compile(r"\s*(rdv\s*\.\s*)?[\"']?enrol_key[\"']?\s*=")
 
@@ -78,7 +77,7 @@ class OneTimeKey:
             ) as link:
                 try:
                     await hand_over(link.sock, public)
-                except (RdvUnreachable, Timeout) as error:
+                except RdvError as error:
                     raise await link.verdict(error) from None
         except AuthenticationRefused:
             raise AuthenticationRefused(
@@ -101,7 +100,10 @@ class OneTimeKey:
 
 
 async def hand_over(sock: socket.socket, public: str) -> None:
-    """Say the public key's line. Raises what the RDV answered, RdvUnreachable, Timeout."""
+    """Say the public key's line. Raises what the RDV answered, and RdvError where it did not.
+
+    Not RdvUnreachable, after which another way to the server would be tried: this one was good.
+    """
     loop = asyncio.get_running_loop()
     sock.setblocking(False)
     answer = b""
@@ -114,11 +116,11 @@ async def hand_over(sock: socket.socket, public: str) -> None:
                     break
                 answer += more
     except TimeoutError:
-        raise Timeout("the RDV server does not answer the enrolment") from None
+        raise RdvError("the RDV server does not answer the enrolment", _LOST) from None
     except OSError:
         pass  # ssh has ended; it knows why
     if b"\n" not in answer:
-        raise RdvUnreachable("the RDV server closed the connection during the enrolment")
+        raise RdvError("the RDV server closed the connection during the enrolment", _LOST)
     line = answer.split(b"\n")[0].decode(errors="replace").strip()
     if error := from_shell(line):
         raise error

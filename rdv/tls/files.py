@@ -5,13 +5,13 @@ What stunnel serves is one file, so that a key is never beside another's certifi
 
 from __future__ import annotations
 
-import fcntl
 import grp
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from vtunlib import files
 from vtunlib.errors import RdvError
 
 FOLDER = Path("/etc/rdv/tls")
@@ -44,13 +44,8 @@ def bundle_ca(folder: Path = FOLDER) -> str:
 @contextmanager
 def locked(folder: Path = FOLDER) -> Iterator[None]:
     """Nobody else changes what is there: the timer, an installation, an admin at once."""
-    folder.mkdir(mode=0o755, parents=True, exist_ok=True)
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    with files.locked(folder):
         yield
-    finally:
-        os.close(descriptor)
 
 
 def write(path: Path, text: str, *, mode: int = 0o644, group: str | None = None) -> None:

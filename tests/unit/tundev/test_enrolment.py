@@ -21,7 +21,6 @@ from vtunlib.errors import (
     NotAllowed,
     ProtocolError,
     RdvError,
-    RdvUnreachable,
 )
 
 HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGzSfdB1DIFYpq6GCxyYLdgMPN7PqsPGcJLTGZTfrC6Q"
@@ -143,11 +142,11 @@ def test_it_says_one_line() -> None:
 @pytest.mark.parametrize(
     ("answer", "kind"),
     [
-        (b"", RdvUnreachable),
-        (b"enrol", RdvUnreachable),
+        (b"", RdvError),
+        (b"enrol", RdvError),
         (b"*** NotAllowed: the one-time key of rpi1100 has expired\n", NotAllowed),
         (b"welcome\x1b[2J\n", ProtocolError),
-        (b"x" * 5000, RdvUnreachable),
+        (b"x" * 5000, RdvError),
     ],
 )
 def test_what_the_rdv_answers_becomes_its_error(answer: bytes, kind: type[RdvError]) -> None:
