@@ -12,6 +12,7 @@ import pwd
 import select
 import signal
 import time
+from collections.abc import Collection
 from pathlib import Path
 
 from rdv import keys
@@ -71,13 +72,16 @@ def remove(account: str) -> None:
         run(["userdel", account])
 
 
-def end_processes(account: str) -> None:
-    """End all that runs as the device's account, its SSH connection, and wait for it. Raises Timeout."""
+def end_processes(account: str, spare: Collection[int] = ()) -> None:
+    """End all that runs as the device's account, its SSH connection, and wait for it. Raises Timeout.
+
+    spare: pids that are left alone.
+    """
     if role(account) is None:
         return
     uid = pwd.getpwnam(account).pw_uid
     deadline = time.monotonic() + _END_SECONDS
-    while pids := _processes(uid):
+    while pids := set(_processes(uid)).difference(spare):
         for pid in pids:
             _end(pid, uid, deadline)
 

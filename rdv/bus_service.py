@@ -18,6 +18,7 @@ from dbus_fast.aio.message_bus import MessageBus
 from rdv import contract, peer, rows
 from rdv.access.in_force import AccessList
 from rdv.admin_service import AdminService, because
+from rdv.arrivals import Arrivals
 from rdv.audit.events import Event
 from rdv.audit.forms import to_json
 from rdv.audit.presence import Presence, boot_id
@@ -29,6 +30,7 @@ from rdv.conductor import Conductor
 from rdv.contract import Fact, Method
 from rdv.devices import Device
 from rdv.facts import Facts, short_text
+from rdv.logins import Logins
 from rdv.registry import Connection, Registry
 from rdv.session import Session, State
 from rdv.warnings import Warnings
@@ -57,6 +59,7 @@ class BusService:
         access: AccessList,
         audit: Recorder,
         warnings: Warnings | None = None,
+        logins: Logins | None = None,
         *,
         grace: float = SHELL_GRACE,
     ) -> None:
@@ -69,6 +72,7 @@ class BusService:
         self.registry = Registry()
         self._audit = audit
         self._presence = Presence(boot_id())
+        self._arrivals = Arrivals(logins or Logins(), audit.record, self.warnings)
         self.conductor = Conductor(self.registry, access, self._session_changed, audit)
         self._changes = Changes(lambda accounts: self._server.emit(contract.CHANGED, accounts))
         admin = AdminService(self.registry, self.conductor, access, self.warnings, audit.tell, self._ended)
@@ -89,6 +93,7 @@ class BusService:
         }
         self._server = BusServer(bus, contract.PATH, handlers, self._sender_gone)
         audit.listen(lambda event: self._server.emit(contract.EVENT, to_json(event)))
+        audit.listen(self._arrivals.hear)
 
     async def recover(self) -> None:
         """Take over from an earlier manager: its sessions, and who was online."""
@@ -97,9 +102,14 @@ class BusService:
         except RdvError as error:
             log.error("who was online is not known: %s", error)
             seen = {}
+        self._arrivals.recall(seen)
         self._record(self._presence.found(seen))
         asyncio.get_running_loop().call_later(self._grace, lambda: self._record(self._presence.given_up()))
         await self.conductor.recover()
+
+    def finish(self) -> None:
+        """The manager stops: tell the audit what it was still to be told."""
+        self._arrivals.close()
 
     def _record(self, events: list[Event]) -> None:
         for event in events:
@@ -111,7 +121,7 @@ class BusService:
         index, since, told = call.arguments
         with _socket(call, index) as connection:
             device, uid = self._identify(connection)
-            cookie = peer.cookie(connection)
+            cookie, pids = peer.cookie(connection), peer.pids(connection)
         facts = Facts()
         for fact, text in told.items():
             facts = facts.told(device.role, fact, text)
@@ -128,7 +138,7 @@ class BusService:
                 "where this goes on, another device has the same identity",
             )
             self._ended(older, taken_over, f"{new.account} connected anew")
-        self._record(self._presence.came(new))
+        self._arrivals.came(new, pids, self._presence.came(new), older)
         self.conductor.online(new)
         _log("%s %s is online", new)
         self._seen_of(new)
@@ -186,6 +196,7 @@ class BusService:
 
     def _went_offline(self, connection: Connection, why: str) -> None:
         _log("%s %s is offline", connection)
+        self._arrivals.gone(connection)
         self._record(self._presence.went(connection, why))
         self.conductor.offline(connection, why)
         self._seen_of(connection)

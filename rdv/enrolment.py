@@ -9,25 +9,35 @@ good before, the one-time key and a former key of its own, is not from then on.
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import logging
 import socket
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
-from rdv import journal, keys, peer
+from rdv import accounts, contract, journal, keys, peer
 from rdv.audit import store
 from rdv.audit.events import Event, Kind, Record
+from rdv.audit.forms import to_json
 from rdv.audit.store import StoreFailed
 from rdv.devices import DeviceStore
 from rdv.keys import Keys, OneTime
+from rdv.login_journal import following
+from rdv.logins import Logins, Origin
+from vtunlib import files
 from vtunlib.errors import NotAllowed, ProtocolError, RdvError, Timeout, UsageError
 
 LINE_LIMIT = 1024
 """Bytes; a public Ed25519 key with a long comment has 300."""
 LINE_SECONDS = 10.0
 """From the connection to the end of the line. The device has its key ready when it dials."""
+ORIGIN_SECONDS = 1.0
+"""How long the journal may take to have the line of this login."""
+LOGIN_SECONDS = 60.0
+"""How old that line may be: the login shell is started right after it."""
 ENROLLED = "enrolled"
 
 log = logging.getLogger(__name__)
@@ -78,7 +88,7 @@ def take_over(account: str, issued: OneTime, public_key: str, directory: Path = 
     own = keys.parse_key(public_key)
     if own == issued.public:
         raise UsageError("that is the one-time key itself", "expected the key that the device made")
-    with keys.locked(directory):
+    with files.locked(directory):
         former = keys.read(account, directory)
         if former.one_time != issued:
             raise NotAllowed(
@@ -97,41 +107,70 @@ def enrol(
     devices: DeviceStore,
     directory: Path,
     record: Record,
+    origin: Origin | None = None,
     *,
     seconds: float = LINE_SECONDS,
-) -> Keys:
-    """Serve one connection; returns the keys that stood before. Raises RdvError, and nothing changed."""
+) -> None:
+    """Serve one connection. origin: from where it comes. Raises RdvError, and nothing changed."""
     device, _uid = peer.device(connection, devices)
     # Read before the line is waited for: who came with a key that is replaced meanwhile is refused.
     issued = pending(keys.read(device.account, directory), device.account, _now())
     own = read_line(connection, seconds=seconds)
     former = take_over(device.account, issued, own, directory)
-    fingerprints = {
+    more = {
         "fingerprint": keys.fingerprint(keys.parse_key(own)),
         "one_time": keys.fingerprint(issued.public),
     }
-    log.info("%s is enrolled: %s", device.account, fingerprints["fingerprint"])
-    record(Event(Kind.ENROLLED, device.account, more=fingerprints))
-    return former
-
-
-def _record(event: Event) -> None:
-    try:
-        store.keep(event)
-    except StoreFailed as error:
-        log.error("this is not in the audit: %s", error)
+    if origin is not None:
+        more |= {"address": origin.address, "transport": str(origin.transport)}
+    log.info("%s is enrolled: %s", device.account, more["fingerprint"])
+    record(Event(Kind.ENROLLED, device.account, more=more))
+    if former.own:
+        # Who is logged in with the former key is so no more; this very login is with the other.
+        accounts.end_processes(device.account, spare=peer.pids(connection))
 
 
 def _now() -> datetime.datetime:
     return datetime.datetime.now(datetime.UTC)
 
 
+class _Done:
+    """What was recorded here, for the manager to tell who listens."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def record(self, event: Event) -> None:
+        try:
+            store.keep(event)
+        except StoreFailed as error:
+            log.error("this is not in the audit: %s", error)
+        self.events.append(event)
+
+    async def tell(self) -> None:
+        # Here, for it is much to import, and the device has its answer by now.
+        from rdv.admin.link import manager
+
+        with suppress(RdvError):
+            for event in self.events:
+                await manager(contract.RECORDED, to_json(event))
+
+
+async def _origin(connection: socket.socket) -> Origin | None:
+    """From where the device has logged in; the journal's line of it is older than this process."""
+    logins = Logins(wait=ORIGIN_SECONDS)
+    with following(logins.hear, back=LOGIN_SECONDS):
+        return await logins.of(peer.pids(connection), peer.account(connection).account)
+
+
 def main() -> int:
     """Entry of rdv-enrol@.service: standard input is the connection."""
     journal.set_up("rdv-enrol")
+    done = _Done()
     with socket.socket(fileno=sys.stdin.fileno()) as connection:
         try:
-            enrol(connection, DeviceStore(), keys.DIRECTORY, _record)
+            origin = asyncio.run(_origin(connection))
+            enrol(connection, DeviceStore(), keys.DIRECTORY, done.record, origin)
             answer = ENROLLED
         except RdvError as error:
             log.warning("%s", error)
@@ -142,4 +181,5 @@ def main() -> int:
         except OSError as error:
             # It has its key and tries it first, so a lost answer is no second use.
             log.info("the answer was lost: %s", error.strerror)
+    asyncio.run(done.tell())
     return 0

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Histogram, ProcessCollector, generate_latest
@@ -49,7 +49,10 @@ class Metrics(Collector):
         sessions: Iterable[Life],
         warnings: Warnings,
         drain_file: Path = drain.FILE,
+        strangers: Callable[[], int] = lambda: 0,
     ) -> None:
+        """strangers: how many were refused that are not known at all (rdv.refusals)."""
+        self._strangers = strangers
         self._drain_file = drain_file
         self._registry = registry
         self._sessions = sessions
@@ -96,7 +99,7 @@ class Metrics(Collector):
             case Kind.SESSION_REFUSED:
                 self._refusals.labels(more["error"]).inc(1 + more.get("left_out", 0))
             case Kind.REFUSED:
-                self._logins.inc(1 + more.get("left_out", 0))
+                self._logins.inc(more.get("times", 1) + more.get("left_out", 0))
             case _:
                 pass
 
@@ -133,6 +136,9 @@ class Metrics(Collector):
         moved.add_metric(["to_onsite"], total.to_onsite)
         moved.add_metric(["from_onsite"], total.from_onsite)
         yield moved
+        yield CounterMetricFamily(
+            "rdv_strangers_refused", "Logins refused that are of no device.", value=self._strangers()
+        )
         draining = drain.now(self._drain_file) is not None
         yield _gauge("rdv_draining", "Whether new sessions are refused before maintenance.", draining)
         yield _gauge("rdv_warnings", "Warnings that stand: rdv-admin status.", len(list(self._warnings)))

@@ -8,6 +8,7 @@ import socket
 import struct
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 from rdv.devices import Device, DeviceStore
 from vtunlib.errors import ConfigError, NotAllowed, NotFound, UsageError
@@ -16,6 +17,10 @@ from vtunlib.tunnel import Role
 DEVICES_GROUP = "rdv-tundev"
 ROLE_GROUPS = {Role.ONSITE: "rdv-onsite", Role.MASTER: "rdv-master"}
 _SO_COOKIE = 57  # asm-generic/socket.h; Python has no name for it
+
+
+_PARENTS = 5
+"""A relay, the sshd of its session, that of the connection, and two more."""
 
 
 @dataclass(frozen=True)
@@ -28,11 +33,24 @@ class Peer:
 
 def uid(connection: socket.socket) -> int:
     """The uid of who connected (SO_PEERCRED, socket(7)). Raises NotAllowed on another kind of socket."""
-    if connection.family != socket.AF_UNIX:
-        raise NotAllowed("this is no Unix socket")
-    size = struct.calcsize("3i")
-    _pid, peer, _gid = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
-    return int(peer)
+    return _credentials(connection)[1]
+
+
+def pids(connection: socket.socket) -> list[int]:
+    """The process that connected, its parent, and so on to its sshd; fewer where one has ended.
+
+    Not who it is, but a hint: by the time it is looked at a process may be another one.
+    """
+    found: list[int] = []
+    pid = _credentials(connection)[0]
+    while pid > 1 and len(found) < _PARENTS:
+        found.append(pid)
+        try:
+            # proc(5): the name before it, in brackets, may hold anything.
+            pid = int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[1])
+        except (OSError, IndexError, ValueError):
+            break
+    return found
 
 
 def cookie(connection: socket.socket) -> int:
@@ -64,6 +82,15 @@ def device(connection: socket.socket, store: DeviceStore) -> tuple[Device, int]:
         if not _is_member(peer.account, name):
             raise NotAllowed(f"{peer.account} is not in group {name}")
     return known, peer.uid
+
+
+def _credentials(connection: socket.socket) -> tuple[int, int]:
+    """pid and uid of who connected."""
+    if connection.family != socket.AF_UNIX:
+        raise NotAllowed("this is no Unix socket")
+    size = struct.calcsize("3i")
+    pid, peer, _gid = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
+    return int(pid), int(peer)
 
 
 def _is_member(name: str, group: str) -> bool:

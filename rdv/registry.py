@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from rdv.devices import Device
 from rdv.facts import Facts
+from rdv.logins import Origin
 from rdv.pace import Pace
 from vtunlib.errors import NotAllowed, NotOnline
 from vtunlib.tunnel import Role
@@ -37,6 +38,8 @@ class Connection:
     sender: str
     cookie: int
     facts: Facts = field(default_factory=Facts)
+    origin: Origin | None = None
+    """From where it came, once that is known."""
     handle: str = field(default_factory=lambda: secrets.token_hex(16))
     since: datetime.datetime = field(default_factory=lambda: datetime.datetime.now(datetime.UTC))
     pace: Pace = field(default_factory=lambda: Pace(CHANGES_AT_ONCE, CHANGES_A_SECOND))

@@ -23,6 +23,8 @@ def device(connection: Connection, life: Life | None) -> dict[str, Any]:
         "lan": str(facts.lan or ""),
         "dns": [str(server) for server in facts.dns],
         "uplink": facts.uplink or "",
+        "address": connection.origin.address if connection.origin else "",
+        "transport": str(connection.origin.transport) if connection.origin else "",
         "since": iso(connection.since),
         "in_session": life.session.other(connection.account) if life else None,
     }

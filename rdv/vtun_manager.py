@@ -24,6 +24,9 @@ from rdv.access.watch import Watch
 from rdv.audit.writer import Recorder
 from rdv.bus_service import BusService
 from rdv.devices import DeviceStore
+from rdv.login_journal import following
+from rdv.logins import Logins
+from rdv.refusals import Refusals
 from rdv.warnings import Warnings
 from vtunlib import bus as buses
 from vtunlib.errors import RdvError
@@ -51,12 +54,20 @@ async def _serve(
 ) -> None:
     store = DeviceStore()
     access = AccessList(Groups(store))
-    service = BusService(bus, partial(peer.device, store=store), access, audit, warnings)
+    logins = Logins()
+    refusals = Refusals(logins.origin, audit.ask, audit.record)
+    logins.refused = refusals.hear
+    identify = partial(peer.device, store=store)
+    service = BusService(bus, identify, access, audit, warnings, logins)
     readiness = Readiness()
     # Before anybody can call: who asks finds the kept sessions.
     await service.recover()
     watch = Watch(service.look_again, [in_force.FILE.parent, devices.DIRECTORY])
-    async with _metrics(metrics, service, audit):
+    async with AsyncExitStack() as stack:
+        stack.enter_context(following(logins.hear))
+        stack.callback(refusals.close)
+        stack.callback(service.finish)
+        await stack.enter_async_context(_metrics(metrics, service, audit, refusals))
         watch.start()
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, watch.again)
         await buses.own(bus, contract.BUS_NAME)
@@ -70,7 +81,9 @@ async def _serve(
 
 
 @asynccontextmanager
-async def _metrics(listen: str, service: BusService, audit: Recorder) -> AsyncIterator[None]:
+async def _metrics(
+    listen: str, service: BusService, audit: Recorder, refusals: Refusals
+) -> AsyncIterator[None]:
     """Serve metrics meanwhile where the admin wants them; that they cannot be keeps nobody from working."""
     if listen == "off":
         yield
@@ -79,7 +92,9 @@ async def _metrics(listen: str, service: BusService, audit: Recorder) -> AsyncIt
     from rdv.metrics import Metrics
     from rdv.metrics_http import serving
 
-    metrics = Metrics(service.registry, service.conductor, service.warnings)
+    metrics = Metrics(
+        service.registry, service.conductor, service.warnings, strangers=lambda: refusals.strangers
+    )
     await metrics.start()
     audit.listen(metrics.hear)
     async with AsyncExitStack() as stack:

@@ -23,6 +23,7 @@ from rdv.facts import short_text
 from rdv.keys import Keys, OneTime
 from rdv.tls import files as tls_files
 from rdv.tls.bundle import prepare as certificate_for
+from vtunlib import files
 from vtunlib.errors import AlreadyExists, NotFound, UsageError
 from vtunlib.tunnel import Role
 
@@ -205,10 +206,12 @@ def _issue(arguments: argparse.Namespace, prepared: Bundle, *, keep: bool = True
     private, public = bundle.make_one_time(name)
     # The bundle first: where it cannot be written, what was good stays good.
     bundle.write(arguments.bundle, replace(prepared, enrol_key=private))
-    with keys.locked():
+    with files.locked(keys.DIRECTORY):
         former = keys.read(name)
         keys.write(name, Keys(former.own if keep else "", OneTime(public, until)))
     more = {"fingerprint": keys.fingerprint(public), "valid_until": until.isoformat()}
+    if not keep:
+        more["cut_off"] = "yes"
     record(Event(Kind.BUNDLE_ISSUED, name, more=more))
     if former.one_time:
         print("the one-time key of its former bundle is good no more")
@@ -217,7 +220,7 @@ def _issue(arguments: argparse.Namespace, prepared: Bundle, *, keep: bool = True
 
 
 def _set_key(name: str, key: str) -> None:
-    with keys.locked():
+    with files.locked(keys.DIRECTORY):
         keys.write(name, Keys(key))
     record(Event(Kind.KEY_SET, name, more={"fingerprint": keys.fingerprint(key)}))
 

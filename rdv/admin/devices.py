@@ -65,11 +65,11 @@ async def device_list(arguments: argparse.Namespace) -> None:
                 inventory.state(row),
                 cell(row, "enrolment"),
                 cell(row, "since" if row["online"] else "last_seen"),
-                *(cell(row, key) for key in ("lan", "version", "label", "location")),
+                *(cell(row, key) for key in ("address", "lan", "version", "label", "location")),
             ]
             for row in rows
         ]
-        titles = ("DEVICE", "ROLE", "STATE", "KEY", "SINCE", "LAN", "VERSION", "LABEL", "LOCATION")
+        titles = ("DEVICE", "ROLE", "STATE", "KEY", "SINCE", "FROM", "LAN", "VERSION", "LABEL", "LOCATION")
         print(fitted(table(titles, shown), width()))
 
 

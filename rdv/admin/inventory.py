@@ -41,6 +41,7 @@ def devices(online: Mapping[str, Row] | None, seen: Mapping[str, Seen]) -> tuple
             "location": device.location,
             **enrolment,
             "last_seen": rows.iso(seen[device.account].since) if device.account in seen else None,
+            "address": seen[device.account].address if device.account in seen else "",
         }
         found.append(row | (online or {}).get(device.account, {}))
     return found, faults

@@ -23,11 +23,12 @@ class Kind(StrEnum):
     KEY_SET = "key-set"
     """The admin set another key by hand. more: fingerprint."""
     BUNDLE_ISSUED = "bundle-issued"
-    """A one-time key. more: fingerprint, valid_until."""
+    """A one-time key. more: fingerprint, valid_until, cut_off (whether the present key is good no more)."""
     ENROLLED = "enrolled"
     """more: fingerprint (of the device's own key), one_time (the fingerprint used), address."""
     REFUSED = "refused"
-    """A login or an enrolment that was refused. more: why, address, fingerprint where known;
+    """A login or an enrolment that was refused. more: why, address, transport, fingerprint; times (how
+    often, where it is the same again within an hour);
     left_out (how many refusals before it were not kept, in a flood of them)."""
     CLONE = "clone"
     """Two places take one identity over from each other. more: addresses."""

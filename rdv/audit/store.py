@@ -51,6 +51,8 @@ class Seen:
     """From where it last came; empty where that is not known."""
     connection: str
     """Which connection it last came by (rdv.audit.presence); empty where that is not known."""
+    transport: str = ""
+    """How it last came: ssh or tls; empty where that is not known."""
 
 
 class Store:
@@ -170,6 +172,7 @@ class Store:
                     online=came,
                     since=event.at,
                     address=_word(event, "address") if came else former.address if former else "",
+                    transport=_word(event, "transport") if came else former.transport if former else "",
                     connection=_word(event, "connection") if came else former.connection if former else "",
                 )
         return seen

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from tests.bench.audit_kills import kill_writers
 from tests.bench.cutting_off import until_cut_off
+from tests.bench.enrolment import enrolments
 from tests.bench.figures import Figure, shown
 from tests.bench.restart import restart
 from tests.lab.lab import Lab
@@ -114,7 +115,7 @@ def main() -> int:
     try:
         with Lab(name="bench") as lab:
             lab.up()
-            figures = measure(lab, arguments.rounds) + by_tls(lab)
+            figures = measure(lab, arguments.rounds) + by_tls(lab) + enrolments(lab)
         figures += [*audit_losses(), *restart()]
     except LabError as error:
         print(f"bench: {error}", file=sys.stderr)

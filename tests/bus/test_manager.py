@@ -153,6 +153,7 @@ def with_manager(acl: Path, body: Body, *, grace: float = 60.0) -> None:
         async with asyncio.timeout(20):
             await body(service, client)
         watch.stop()
+        service.finish()
         for one in (bus, server):
             one.disconnect()
         await audit.close()
