@@ -35,6 +35,8 @@ PACKAGE = "rdv-server"
 RESTORING = (".restore", ".restoring")
 """What a restore keeps beside the files until it is done: its stage and its mark."""
 
+_SCRATCH = "/var/tmp"  # noqa: S108  # a folder of our own in it
+"""On a disk: a copy of the audit may be larger than memory."""
 _SQLITE = b"SQLite format 3\0"
 BESIDE_DATABASE = ("-wal", "-shm", "-journal")
 """Ends of the names of what SQLite keeps beside a database."""
@@ -57,7 +59,7 @@ class Manifest:
 
 def write(archive: BinaryIO, root: Path = Path("/")) -> Manifest:
     """Write the backup of the server below `root`, of a running one too. Raises RdvError, OSError."""
-    with tempfile.TemporaryDirectory(prefix="rdv-backup-") as folder:
+    with tempfile.TemporaryDirectory(prefix="rdv-backup-", dir=_SCRATCH) as folder:
         copies = Path(folder)
         files: dict[str, str] = {}
         members: list[tuple[tarfile.TarInfo, Path | bytes]] = []

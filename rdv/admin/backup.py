@@ -43,8 +43,11 @@ async def save(arguments: argparse.Namespace) -> None:
     else:
         manifest = await asyncio.to_thread(backup.save, Path(arguments.file))
     devices = sum(name.startswith("etc/rdv/devices.d/") for name in manifest.files)
-    where = "" if arguments.file == "-" else f" in {arguments.file}"
-    print(f"backed up{where}: {devices} devices, {len(manifest.files)} files", file=sys.stderr)
+    told = f"{devices} devices, {len(manifest.files)} files"
+    if arguments.file == "-":
+        note(f"backed up: {told}")
+    else:
+        print(f"backed up in {arguments.file}: {told}")
     note("it holds this server's private keys: keep it as you keep those")
     await asyncio.to_thread(record, Event(Kind.BACKED_UP, more={"devices": devices}))
 
@@ -100,7 +103,7 @@ def _restore(archive: BinaryIO, force: bool) -> None:
         print(f"restored: {manifest.host} as of {manifest.made}, version {manifest.version}")
         print(f"{len(staged.devices)} devices; they dial in by themselves as soon as they reach this host")
         for fault in staged.faults:
-            note(f"{fault}; this device is refused until its file is mended")
+            note(f"{fault}; mend it and 'rdv-admin device add' that device again, with the same words")
         if failed:
             raise RdvError(f"restored, but not everything runs: {'; '.join(failed)}")
 

@@ -46,7 +46,7 @@ def test_a_new_host_with_the_backup_is_the_rdv(own_lab: Lab) -> None:
     old, new = lab.rdv, lab.another_rdv("rdvnew", SPARE)
     with session(lab.master, onsite, "L3"):
         # Nobody notices a backup.
-        assert "2 devices" in old.run(["rdv-admin", "backup", FILE]).err
+        assert "2 devices" in old.run(["rdv-admin", "backup", FILE]).out
         lab.laptop.dhcp()
         assert lab.laptop.ping(str(CAMERA)).code == 0
     assert old.run(["stat", "-c", "%a %U", FILE]).out == "600 root\n"
