@@ -25,12 +25,14 @@ from vtunlib.errors import ConfigError, MissingProgram, RdvError, Timeout
 DEADLINE = 10.0
 PORT = 443
 
+_IPV6 = Path("/proc/net/if_inet6")
+"""There where the kernel has IPv6."""
 _TAKEN = "Configuration successful"
 _FAULT = re.compile(r"(?:\[!\]|LOG[0-3]\[[^\]]*\]:) (.*)")
 _PLACE = re.compile(r"^0:(\d+): ")
 """Descriptor and line."""
 _SECTION = re.compile(r"^\[", re.MULTILINE)
-_ACCEPT = re.compile(r"^\s*accept\s*=\s*(?:.*:)?(\d+)\s*$", re.MULTILINE)
+_ACCEPT = re.compile(r"^\s*accept\s*=\s*(?:(?P<host>.*):)?(?P<port>\d+)\s*$", re.MULTILINE)
 # The last of two global options counts: that it speaks at all is ours to say here.
 _SPEAK = "foreground = yes\npid =\nsyslog = no\ndebug = notice\n"
 
@@ -106,13 +108,28 @@ def _listen(stream: IO[bytes], said: list[str]) -> bool:
             return False
 
 
-def port(path: Path = files.STUNNEL_CONF) -> int:
-    """The port that stunnel is to listen on."""
+def in_force() -> Path:
+    """The configuration that stunnel runs with, or would be started with."""
+    return files.STUNNEL_SERVED if files.STUNNEL_SERVED.exists() else files.STUNNEL_CONF
+
+
+def port(path: Path | None = None) -> int:
+    """The port that stunnel is to listen on; by default with the configuration in force."""
+    found = _accept(path)
+    return int(found["port"]) if found else PORT
+
+
+def wants_ipv6(path: Path | None = None) -> bool:
+    """Whether stunnel is to listen on IPv6 too, and so would not start without it."""
+    found = _accept(path)
+    return found is not None and found["host"] == "::"
+
+
+def _accept(path: Path | None) -> re.Match[str] | None:
     try:
-        found = _ACCEPT.search(path.read_text(encoding="utf-8"))
+        return _ACCEPT.search((path or in_force()).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError):
-        found = None
-    return int(found[1]) if found else PORT
+        return None
 
 
 def is_taken(number: int) -> bool:
@@ -128,15 +145,28 @@ def is_taken(number: int) -> bool:
     return False
 
 
+def can_listen() -> None:
+    """Raises RdvError where stunnel takes its configuration, but could not listen as it says."""
+    number = port()
+    if wants_ipv6() and not _IPV6.exists():
+        raise ConfigError(
+            f"{files.STUNNEL_CONF} wants IPv6, which this host's kernel does not have",
+            f"write 'accept = {number}' there",
+        )
+    if is_taken(number):
+        raise RdvError(
+            f"port {number} is taken by another program, so no device can come in by TLS",
+            f"'ss -ltnp sport = :{number}' tells which; end it, or change {files.STUNNEL_CONF}",
+        )
+
+
 def main() -> int:
-    """Entry of /usr/lib/rdv/check-stunnel; with --start it says, too, where the port is taken."""
+    """Entry of /usr/lib/rdv/check-stunnel; with --port it looks at nothing but the port."""
     try:
-        check()
-        if sys.argv[1:] == ["--start"] and is_taken(port()):
-            raise RdvError(
-                f"port {port()} is taken by another program, so no device can come in by TLS",
-                f"'ss -ltnp sport = :{port()}' tells which; end it, or change {files.STUNNEL_CONF}",
-            )
+        if sys.argv[1:] == ["--port"]:
+            can_listen()
+        else:
+            check()
     except RdvError as error:
         print(f"check-stunnel: {error}", file=sys.stderr)
         return error.exit_code

@@ -25,6 +25,8 @@ BUNDLE_CA = "bundle.crt"
 """What devices check the server's certificate against; empty: the CAs that their Debian brings."""
 
 STUNNEL_CONF = Path("/etc/rdv/stunnel.conf")
+STUNNEL_SERVED = Path("/var/lib/rdv-config/stunnel.conf")
+"""The last one that stunnel would take: what it runs with (take-config)."""
 STUNNEL_USER = "stunnel4"
 """Made by Debian's stunnel4."""
 

@@ -188,3 +188,4 @@ def test_the_port_is_the_one_that_stunnel_is_to_listen_on(tmp_path: Path) -> Non
     other = tmp_path / "stunnel.conf"
     other.write_text("[rdv]\naccept = 8443\n")
     assert check.port(other) == 8443
+    assert (check.wants_ipv6(CONF), check.wants_ipv6(other)) == (True, False)
