@@ -32,7 +32,7 @@ from rdv.devices import Device
 from rdv.facts import Facts, short_text
 from rdv.logins import Logins
 from rdv.registry import Connection, Registry
-from rdv.session import Session, State
+from rdv.session import REATTACH_GRACE, Session, State
 from rdv.warnings import Warnings
 from vtunlib.errors import Busy, NotAllowed, RdvError, TakenOver, UsageError
 from vtunlib.tunnel import Role
@@ -104,7 +104,7 @@ class BusService:
             seen = {}
         self._arrivals.recall(seen)
         self._record(self._presence.found(seen))
-        asyncio.get_running_loop().call_later(self._grace, lambda: self._record(self._presence.given_up()))
+        asyncio.get_running_loop().call_later(REATTACH_GRACE, lambda: self._record(self._presence.given_up()))
         await self.conductor.recover()
 
     def finish(self) -> None:

@@ -217,7 +217,9 @@ class Life:
         # Cancelled inside the iterator, which then closes what it holds.
         async for link, up in watch_carriers(self.session.namespace, {str(role) for role in Role}):
             one = {Role(link)}
-            self._note(carriers=self._facts.carriers | one if up else self._facts.carriers - one)
+            carriers = self._facts.carriers | one if up else self._facts.carriers - one
+            lost = None if carriers == ROLES else self._facts.lost or time.monotonic()
+            self._note(carriers=carriers, lost=lost)
 
     async def _probe(self) -> None:
         await self._joined.wait()

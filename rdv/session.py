@@ -19,6 +19,10 @@ UP_DEADLINE = 30.0
 """Seconds from birth until both legs must carry traffic."""
 SILENCE_LIMIT = 15.0
 """Seconds without an answered probe after which an up session is over."""
+WORD_SECONDS = 0.5
+"""After a leg was lost, how long may pass until it is known why: a device that leaves says so and takes
+its leg away at the same time, and a connection that breaks takes both. Less than the devices wait for
+our word (tundev.leg)."""
 REATTACH_GRACE = 60.0
 """Seconds for the devices of a kept session to be seen again after the manager came back. They are
 attached one after the other: thousands of them take a while, and these two may come last."""
@@ -97,6 +101,8 @@ class Facts:
     """The namespace, its devices and the leg sockets are there."""
     carriers: frozenset[Role] = frozenset()
     """Legs that a vtund holds."""
+    lost: float | None = None
+    """Since when a leg is missing that was there."""
     answered: float | None = None
     """When a probe was last answered by all that it asks."""
     unseen: Mapping[Role, str] = field(default_factory=dict)
@@ -141,7 +147,7 @@ def _while_dialled(facts: Facts) -> Decision | None:
 
 def _while_up(facts: Facts) -> Decision | None:
     missing = _missing(facts)
-    if missing:
+    if missing and (facts.lost is None or facts.now - facts.lost >= WORD_SECONDS):
         return Decision(State.ENDED, f"the leg of the {' and of the '.join(missing)} is down")
     if facts.now - _last_sign(facts) >= SILENCE_LIMIT:
         return Decision(State.ENDED, f"no answer through the legs for {SILENCE_LIMIT:.0f} s")
@@ -161,8 +167,12 @@ def next_deadline(facts: Facts) -> float | None:
         case State.LEGS:
             return facts.born + UP_DEADLINE
         case State.UP:
-            silence = _last_sign(facts) + SILENCE_LIMIT
-            return min(silence, facts.born + REATTACH_GRACE) if facts.unseen else silence
+            instants = [_last_sign(facts) + SILENCE_LIMIT]
+            if facts.unseen:
+                instants.append(facts.born + REATTACH_GRACE)
+            if facts.lost is not None:
+                instants.append(facts.lost + WORD_SECONDS)
+            return min(instants)
         case _:
             return None
 

@@ -6,7 +6,16 @@ from typing import Any
 
 import pytest
 
-from rdv.session import REATTACH_GRACE, SILENCE_LIMIT, UP_DEADLINE, Facts, State, next_deadline, next_state
+from rdv.session import (
+    REATTACH_GRACE,
+    SILENCE_LIMIT,
+    UP_DEADLINE,
+    WORD_SECONDS,
+    Facts,
+    State,
+    next_deadline,
+    next_state,
+)
 from vtunlib.tunnel import Role
 
 BOTH = frozenset(Role)
@@ -40,6 +49,13 @@ def facts(state: State, now: float = 100.0, born: float = 100.0, **seen: Any) ->
             State.ENDED,
             "leg of the onsite",
         ),
+        (facts(State.UP, joined=True, answered=100.0, lost=100.0), State.UP, ""),
+        (facts(State.UP, joined=True, answered=100.0, lost=100.0, drop="m1 left"), State.ENDED, "m1 left"),
+        (
+            facts(State.UP, now=100 + WORD_SECONDS, joined=True, answered=100.0, lost=100.0),
+            State.ENDED,
+            "leg of the onsite and of the master is down",
+        ),
         (facts(State.UP, now=100 + SILENCE_LIMIT, **UP), State.ENDED, "no answer"),
         (facts(State.UP, **UP, drop="the admin"), State.ENDED, "the admin"),
         (facts(State.UP, **UP, unseen={Role.MASTER: "rpi1"}), State.UP, ""),
@@ -65,6 +81,7 @@ def test_what_follows(seen: Facts, then: State, why: str) -> None:
         (facts(State.UP, **UP), 100 + SILENCE_LIMIT),
         (facts(State.UP, **UP, unseen={Role.MASTER: "rpi1"}), 100 + SILENCE_LIMIT),
         (facts(State.UP, **STILL_UP, unseen={Role.MASTER: "rpi1"}), 100 + REATTACH_GRACE),
+        (facts(State.UP, **UP, lost=100.0), 100 + WORD_SECONDS),
         (facts(State.ENDED), None),
     ],
 )
