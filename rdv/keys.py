@@ -27,7 +27,7 @@ _TYPE = "ssh-ed25519"
 _SHELL = 'restrict,command="shell"'
 _TIME = "%Y%m%d%H%M%SZ"
 """sshd(8), expiry-time: with the Z it is UTC, whatever the host's time zone."""
-_ENROL = re.compile(r'restrict,expiry-time="(?P<until>\d{14}Z)",command="enrol"')
+_ENROL = re.compile(r'restrict,expiry-time="(?P<until>[1-9]\d{13}Z)",command="enrol"')
 
 
 @dataclass(frozen=True)

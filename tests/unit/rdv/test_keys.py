@@ -72,6 +72,7 @@ def test_a_one_time_key_s_line_gives_enrolment_alone_and_ends_in_utc() -> None:
         f'restrict,expiry-time="20261302174005Z",command="enrol" {KEY} rpi1',
         'restrict,command="shell" ssh-ed25519 AAAA rpi1',
         "\u00e9",
+        f'restrict,expiry-time="02261203120000Z",command="enrol" {KEY} rpi1\n',
     ],
 )
 def test_a_foreign_file_is_refused(tmp_path: Path, content: str) -> None:
