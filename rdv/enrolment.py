@@ -108,14 +108,12 @@ def enrol(
     directory: Path,
     record: Record,
     origin: Origin | None = None,
-    *,
-    seconds: float = LINE_SECONDS,
 ) -> None:
     """Serve one connection. origin: from where it comes. Raises RdvError, and nothing changed."""
     device, _uid = peer.device(connection, devices)
     # Read before the line is waited for: who came with a key that is replaced meanwhile is refused.
     issued = pending(keys.read(device.account, directory), device.account, _now())
-    own = read_line(connection, seconds=seconds)
+    own = read_line(connection)
     former = take_over(device.account, issued, own, directory)
     more = {
         "fingerprint": keys.fingerprint(keys.parse_key(own)),
@@ -126,8 +124,15 @@ def enrol(
     log.info("%s is enrolled: %s", device.account, more["fingerprint"])
     record(Event(Kind.ENROLLED, device.account, more=more))
     if former.own:
-        # Who is logged in with the former key is so no more; this very login is with the other.
-        accounts.end_processes(device.account, spare=peer.pids(connection))
+        _end_former(device.account, connection)
+
+
+def _end_former(account: str, connection: socket.socket) -> None:
+    """Who is logged in with the former key is so no more; this very login is with the other."""
+    try:
+        accounts.end_processes(account, spare=peer.pids(connection))
+    except RdvError as error:
+        log.error("a connection with the former key of %s goes on: %s", account, error)
 
 
 def _now() -> datetime.datetime:

@@ -24,6 +24,7 @@ from tundev.states import State
 
 KEY = "/etc/tundev/id_ed25519"
 REFUSED = "the one-time key of this device was used, replaced or has expired"
+COPY = "/tmp/copy-of-the-key"
 SSH = "/usr/local/bin/ssh"
 
 
@@ -69,6 +70,12 @@ def flash(machine: Machine, bundle: str, *, start: bool = True) -> None:
         machine.run(["systemctl", "start", "onsitedev"])
 
 
+def ssh(key: str) -> list[str]:
+    """A login to the RDV with that key, as somebody does who has copied it; the account is to follow."""
+    options = ["UserKnownHostsFile=/run/tundev/known_hosts", "HostKeyAlias=rdv", "BatchMode=yes"]
+    return ["ssh", "-F", "none", "-p", "2222", "-i", key, *(w for option in options for w in ("-o", option))]
+
+
 def public_key(machine: Machine) -> str:
     return " ".join(machine.run(["cat", f"{KEY}.pub"]).out.split()[:2])
 
@@ -82,7 +89,7 @@ def onsite(lab: Lab) -> Iterator[Machine]:
     """The second customer's; afterwards it is online with a key of its own, whatever was done to it."""
     machine, name = lab.onsites[1], account(lab, 1)
     yield machine
-    machine.run(["rm", "-f", SSH])
+    machine.run(["rm", "-f", SSH, COPY])
     if name not in lab.online():
         flash(machine, re_enrol(lab, name))
         lab.wait_online([name])
@@ -135,8 +142,14 @@ def test_a_flashed_device_is_online_with_its_new_key_and_only_that(lab: Lab, ons
     bundle = re_enrol(lab, name)
     # The device's present key is good until the bundle is used.
     assert shown(lab, name)["key"] == former and name in lab.online()
-    flash(onsite, bundle)
-    wait_until(lambda: shown(lab, name)["key"] == public_key(onsite) != former, what="the new key")
+    onsite.run(["install", "-m", "600", KEY, COPY])
+    with onsite.start([*ssh(COPY), "-v", "-N", f"{name}@{RDV_NAME}"]) as thief:
+        thief.wait_line("Entering interactive session")
+        flash(onsite, bundle)
+        wait_until(lambda: shown(lab, name)["key"] == public_key(onsite) != former, what="the new key")
+        # Who was logged in with the former key is not any more.
+        assert thief.wait() == 255
+    assert onsite.run([*ssh(COPY), f"{name}@{RDV_NAME}"], check=False).code == 255
     lab.wait_online([name])
     assert "enrol_key" not in onsite.run(["cat", CONFIG]).out
     assert lab.rdv.run(["grep", "-c", "", f"/etc/rdv/keys/{name}"]).out == "1\n"
@@ -201,9 +214,7 @@ def test_a_removed_device_s_key_is_refused_and_that_is_on_record(lab: Lab, onsit
         add = ["rdv-admin", "device", "add", name, "--role", "onsite", "--key"]
         lab.rdv.run([*add, onsite.run(["cat", f"{key}.pub"]).out.strip()])
         lab.rdv.run(["rdv-admin", "device", "remove", name])
-        options = ["UserKnownHostsFile=/run/tundev/known_hosts", "HostKeyAlias=rdv", "BatchMode=yes"]
-        ssh = ["ssh", "-F", "none", "-i", key, *(word for option in options for word in ("-o", option))]
-        done = onsite.run([*ssh, "-p", "2222", f"{name}@{RDV_NAME}"], check=False)
+        done = onsite.run([*ssh(key), f"{name}@{RDV_NAME}"], check=False)
         assert done.code == 255 and "Permission denied" in done.err
         wait_audited(lab, name, "refused", why="the device was removed on")
     finally:
