@@ -81,6 +81,8 @@ def _restore(archive: BinaryIO, force: bool) -> None:
                 print(f"this is the RDV of that backup already: {len(present)} devices")
                 return
             _refuse(present, differs)
+        for device in staged.devices:
+            accounts.role(device.account)  # raises where somebody here has that name
         stopped = [unit for unit in UNITS if units.is_active(unit)]
         stopped += [unit for unit in interrupted or [] if unit in UNITS and unit not in stopped]
         restore.mark(stopped)

@@ -96,6 +96,18 @@ def test_a_restore_that_would_lose_something_is_refused(own_lab: Lab) -> None:
     own_lab.wait_online(deadline=120)
 
 
+def test_a_name_that_somebody_else_has_here_is_found_before_anything_changes(own_lab: Lab) -> None:
+    rdv = own_lab.rdv
+    rdv.run(["rdv-admin", "device", "add", "rpi1901", "--role", "onsite"])
+    rdv.run(["rdv-admin", "backup", FILE])
+    rdv.run(["rdv-admin", "device", "remove", "rpi1901"])
+    rdv.run(["useradd", "rpi1901"])
+    refused = rdv.run(["rdv-admin", "restore", FILE, "--force"], check=False)
+    assert refused.code == AlreadyExists.exit_code and "rpi1901 that is no device" in refused.err
+    assert own_lab.online() == {own_lab.plan.sites[0].account, own_lab.plan.desks[0].account}
+    rdv.run(["userdel", "rpi1901"])
+
+
 def test_an_interrupted_restore_says_so_until_it_was_finished(own_lab: Lab) -> None:
     rdv = own_lab.rdv
     rdv.run(["rdv-admin", "backup", FILE])
