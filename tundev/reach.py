@@ -11,11 +11,15 @@ from collections.abc import Callable, Sequence
 from tundev import paths
 from tundev.config import Rdv, Transport
 from tundev.ssh_link import Endpoint
+from tundev.tls_dial import Way
 from tundev.transport import PROXY_COMMAND, Hop, Route, first_hop, tls_way, try_tls, write_way
-from vtunlib.errors import RdvUnreachable
+from vtunlib.errors import RdvUnreachable, Timeout
+from vtunlib.threads import left_behind
 
 RESOLVE_SECONDS = 10.0
 CONNECT_SECONDS = 10.0
+LOOK_SECONDS = 60.0
+"""Until it is known whether the way by TLS is open: a slow proxy, then the handshake, up to three times."""
 AUTO_SECONDS = 5.0
 """The same where there is another way to try: a firewall that drops must not cost long."""
 
@@ -37,7 +41,7 @@ async def open_way(rdv: Rdv, route: Route, note: Callable[..., None]) -> tuple[E
     if route is Route.SSH:
         return Endpoint(rdv.server, address, rdv.account, rdv.host_key), ""
     way = tls_way(rdv, route, address)
-    oddity = await asyncio.to_thread(try_tls, way)
+    oddity = await _look(way)
     if oddity:
         log.warning("%s; the server is known by its pinned host key", oddity)
     await asyncio.to_thread(write_way, way)
@@ -45,12 +49,20 @@ async def open_way(rdv: Rdv, route: Route, note: Callable[..., None]) -> tuple[E
     return Endpoint(rdv.server, address, rdv.account, rdv.host_key, PROXY_COMMAND), oddity
 
 
+async def _look(way: Way) -> str:
+    try:
+        async with asyncio.timeout(LOOK_SECONDS):
+            return await left_behind(try_tls, way)
+    except TimeoutError:
+        raise Timeout(f"the way by TLS to {way.host} was not open within {LOOK_SECONDS:.0f} s") from None
+
+
 async def _resolve(hop: Hop) -> list[str]:
-    loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(RESOLVE_SECONDS):
-            found = await loop.getaddrinfo(hop.host, hop.port, type=socket.SOCK_STREAM)
-    except (OSError, TimeoutError):
+            # Where nothing answers, the resolver goes on for long after that.
+            found = await left_behind(socket.getaddrinfo, hop.host, hop.port, type=socket.SOCK_STREAM)
+    except OSError:
         raise RdvUnreachable(
             f"the name {hop.host} cannot be resolved", "check the network's DNS server, or the name"
         ) from None

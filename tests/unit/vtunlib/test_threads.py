@@ -1,4 +1,4 @@
-"""A cancelled wait for a thread ends only with the thread."""
+"""A cancelled wait for a thread ends only with the thread, or at once where the thread may be left."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from vtunlib.threads import to_its_end
+from vtunlib.threads import left_behind, to_its_end
 
 
 def test_a_cancellation_waits_for_the_thread() -> None:
@@ -35,3 +35,32 @@ def test_what_it_returns_and_raises_comes_through() -> None:
     assert asyncio.run(to_its_end(int, "7")) == 7
     with pytest.raises(ValueError, match="invalid literal"):
         asyncio.run(to_its_end(int, "seven"))
+
+
+def test_nobody_waits_for_a_thread_that_may_be_left() -> None:
+    """Neither who is cancelled, nor asyncio.run at its end."""
+    begun, over, ended = threading.Event(), threading.Event(), threading.Event()
+    found: list[bool] = []
+
+    def work() -> None:
+        begun.set()
+        found.append(over.wait(10))
+        ended.set()
+
+    async def run() -> None:
+        waiting = asyncio.create_task(left_behind(work))
+        await asyncio.to_thread(begun.wait, 10)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+
+    asyncio.run(run())
+    over.set()
+    assert ended.wait(10)
+    assert found == [True]
+
+
+def test_what_a_thread_that_may_be_left_returns_and_raises_comes_through() -> None:
+    assert asyncio.run(left_behind(int, "7")) == 7
+    with pytest.raises(ValueError, match="invalid literal"):
+        asyncio.run(left_behind(int, "seven"))
