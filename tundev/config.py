@@ -14,7 +14,7 @@ import re
 import ssl
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar
@@ -33,7 +33,7 @@ LOCATION_LIMIT = 200
 RESERVED_TABLES = frozenset({"uplink", "login", "web", "updates"})
 """Tables of the format that this version passes over."""
 
-_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?")
+_HOST = re.compile(proxy.HOST)
 _ACCOUNT = re.compile(r"[a-z][a-z0-9-]{0,30}")
 _INTERFACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}")
 _KEY_TYPES = re.compile(r"ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(256|384|521)")
@@ -75,7 +75,7 @@ class Rdv:
     transport: Transport = Transport.AUTO
     ca_cert: str | None = None
     proxy: Proxy | None = None
-    enrol_key: str | None = None
+    enrol_key: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)

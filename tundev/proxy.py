@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import re
 import socket
+import time
 from dataclasses import dataclass, field
 from urllib.parse import unquote
 
@@ -16,9 +17,16 @@ from vtunlib.errors import ProxyRefused, printable
 ANSWER_LIMIT = 16384
 """Bytes of a proxy's answer until its empty line."""
 
+_INSTANT = 0.001
+"""A timeout of 0 would be another mode of the socket."""
+
+_LABEL = "[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+HOST = rf"(?![-_]|[^:/]{{254}}){_LABEL}(?:\.{_LABEL})*"
+"""A name or an IPv4 address. What has another form (RFC 1035, 2.3.4) Python raises no OSError for."""
+
 _URL = re.compile(
     r"http://(?:(?P<user>[^:@/\s]+)(?::(?P<password>[^@/\s]*))?@)?"
-    r"(?P<host>[A-Za-z0-9](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9])?):(?P<port>[0-9]{1,5})/?"
+    rf"(?P<host>{HOST}):(?P<port>[0-9]{{1,5}})/?"
 )
 _STATUS = re.compile(rb"HTTP/1\.[01] (\d{3})(?: ([^\r\n]*))?\r?\n")
 _END = re.compile(rb"\r?\n\r?\n")
@@ -58,19 +66,25 @@ def parse(text: str) -> Proxy | None:
 def connect_through(plain: socket.socket, proxy: str, target: str, authorization: str) -> None:
     """Have the proxy at the other end of `plain` pass on to `target`, as host:port.
 
-    proxy: what it is called in errors. Raises ProxyRefused, OSError.
+    proxy: what it is called in errors. The timeout of `plain` is that of the whole answer, not of
+    each of its bytes. Raises ProxyRefused, OSError.
     """
+    patience = plain.gettimeout()
+    deadline = None if patience is None else time.monotonic() + patience
     lines = [f"CONNECT {target} HTTP/1.1", f"Host: {target}"]
     if authorization:
         lines.append(f"Proxy-Authorization: {authorization}")
     plain.sendall("\r\n".join([*lines, "", ""]).encode())
     answer = b""
     while not (end := _END.search(answer)):
+        if deadline is not None:
+            plain.settimeout(max(deadline - time.monotonic(), _INSTANT))
         # A byte more than the answer would be the server's: nothing of it comes before this side speaks TLS.
         data = plain.recv(4096)
         answer += data
         if not data or len(answer) > ANSWER_LIMIT:
             raise ProxyRefused(f"the proxy {proxy} did not answer as one", "check its address and port")
+    plain.settimeout(patience)
     status = _STATUS.match(answer)
     passed = status is not None and 200 <= int(status[1]) < 300
     if status is None or (passed and end.end() != len(answer)):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import socket
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tundev.proxy import connect_through
 from vtunlib import certificate
@@ -43,7 +43,7 @@ class Way:
     host_port: int
     ca_cert: str = ""
     proxy: str = ""
-    authorization: str = ""
+    authorization: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import pytest
 from rdv.tls import authority
 from rdv.tls.authority import Pair
 from tests.unit.tundev.tls_server import echo, listening, proxy, tls
+from tundev.proxy import connect_through
 from tundev.tls_dial import Way, dial
 from vtunlib.errors import CertificateRefused, ProxyRefused, RdvUnreachable, TlsIntercepted
 
@@ -197,3 +198,25 @@ def test_the_relay_says_why_it_cannot(tmp_path: Path, ca: Pair) -> None:
     told = subprocess.run([*RELAY, str(file)], capture_output=True, text=True, check=False, timeout=30)
     assert told.returncode == RdvUnreachable.exit_code
     assert told.stderr.startswith("tls-relay: 127.0.0.1:")
+
+
+def test_a_proxy_that_answers_byte_by_byte_does_not_hold_the_device() -> None:
+    """Each byte is in time; the answer is not."""
+    ours, theirs = socket.socketpair()
+    given_up = threading.Event()
+
+    def drip() -> None:
+        for _ in range(400):
+            if given_up.wait(0.02):
+                break
+            theirs.send(b"x")
+        theirs.close()
+
+    with ours:
+        ours.settimeout(0.5)
+        thread = threading.Thread(target=drip, daemon=True)
+        thread.start()
+        with pytest.raises(TimeoutError):
+            connect_through(ours, "10.0.0.1:3128", "rdv.example.com:443", "")
+        given_up.set()
+        thread.join(10)
