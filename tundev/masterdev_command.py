@@ -103,11 +103,13 @@ async def _serve_named(
     agent: AgentClient, arguments: argparse.Namespace, account: str | None, server: str | None
 ) -> int:
     """For the account and server given: by the service where it has these, else by an agent of our own."""
-    wanted = settings.load(account=account, server=server, tls=arguments.tls)
+    wanted = settings.load(account=account, server=server)
     try:
         status = await agent.status()
     except NotRunning:
-        return await _serve_alone(agent, arguments, wanted)
+        return await _serve_alone(
+            agent, arguments, settings.load(account=account, server=server, tls=arguments.tls)
+        )
     running = (status.get(Key.ACCOUNT), status.get(Key.SERVER))
     if running != (wanted.account, str(wanted.server)):
         raise UsageError(

@@ -45,7 +45,10 @@ def load(
     tls: bool = False,
     path: Path = paths.CONFIG,
 ) -> Settings:
-    """The settings. Raises ConfigError on what cannot be taken."""
+    """The settings. Raises ConfigError on what cannot be taken.
+
+    tls: by TLS alone, to 443 or to the port that `server` names.
+    """
     loaded = config.load(path)
     rdv = loaded.rdv
     changes: dict[str, object] = {}
@@ -57,6 +60,8 @@ def load(
             changes["enrol_key"] = None  # it is the other account's
     if server:
         changes["server"] = config.parse_server(server)
+    elif tls and rdv.transport is not Transport.TLS:
+        changes["server"] = Server(rdv.server.host)  # the file's port is that of direct SSH
     if changes:
         rdv = config.Rdv(**{**vars(rdv), **changes})
     if uplink_type is not None and uplink_type not in list(UplinkType):

@@ -234,7 +234,9 @@ class SshLink:
 
 def classify(said: Sequence[str], endpoint: Endpoint, error: RdvError) -> RdvError:
     """The error that ssh's last lines stand for; `error` where it said nothing."""
-    server, text = endpoint.server, "\n".join(said)
+    # Not of the relay's lines: an issuer's name, a proxy's reason could say anything.
+    text = "\n".join(line for line in said if not line.startswith(RELAY_SAYS))
+    server = endpoint.server
     if _HOST_KEY.search(text):
         return HostKeyMismatch(
             f"the server that answers as {server} does not hold the pinned host key",

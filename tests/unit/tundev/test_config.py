@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rdv.tls import authority
-from tundev import config, settings
+from tundev import config, settings, transport
 from tundev.proxy import Proxy
 from vtunlib.errors import ConfigError
 
@@ -41,6 +41,9 @@ def test_both_roles_keys() -> None:
         (RDV.replace('"rpi1100"', "1100"), "line 3: [rdv] account"),
         (RDV.replace("rdv.example.com", "-oProxyCommand=id"), "line 2: [rdv] server"),
         (RDV.replace("rdv.example.com", "rdv.example.com:99999"), "line 2: [rdv] server"),
+        (RDV.replace("rdv.example.com", "rdv..example.com"), "line 2: [rdv] server"),
+        (RDV.replace("rdv.example.com", f"{'x' * 64}.com"), "line 2: [rdv] server"),
+        (RDV.replace("rdv.example.com", f"{'x.' * 130}com"), "line 2: [rdv] server"),
         (RDV.replace(KEY, "ssh-ed25519 AAAA\\nother"), "line 4: [rdv] host_key"),
         (RDV + '[master]\nextremity_subnet = "8.8.8.0/29"\nmode = 1\n', "line 7: [master] mode"),
         (RDV + '[master]\nextremity_subnet = "192.168.38.225/29"\n', "line 6: [master] extremity_subnet"),
@@ -79,6 +82,25 @@ def test_the_flag_for_tls_stands_over_the_file(tmp_path: Path) -> None:
     assert settings.load(path=file, tls=True).config.rdv.transport is config.Transport.TLS
 
 
+@pytest.mark.parametrize(
+    ("held", "given", "port"),
+    [("ssh", None, 443), ("auto", None, 443), ("tls", None, 2200), ("auto", "rdv.example.com:8443", 8443)],
+)
+def test_the_flag_for_tls_does_not_take_the_port_of_ssh_for_that_of_tls(
+    tmp_path: Path, held: str, given: str | None, port: int
+) -> None:
+    file = tmp_path / "tundev.toml"
+    file.write_text(RDV.replace("rdv.example.com", "rdv.example.com:2200") + f'transport = "{held}"\n')
+    found = settings.load(path=file, tls=True, server=given)
+    assert transport.first_hop(found.config.rdv, transport.Route.TLS).port == port
+
+
+def test_no_secret_is_in_what_is_shown_of_a_configuration() -> None:
+    rdv = config.Rdv(config.Server("a"), "b", KEY, proxy=Proxy("c", 1, "d", "SECRET"), enrol_key="SECRET")
+    way = transport.tls_way(rdv, transport.Route.PROXY, "192.0.2.1")
+    assert "SECRET" not in f"{rdv!r}{rdv.proxy}" and way.authorization not in repr(way)
+
+
 def test_the_cas_of_a_bundle_are_taken() -> None:
     """As rdv-admin writes them: all of them, what stands around them left out."""
     ca = authority.make_ca("the RDV", datetime.datetime.now(datetime.UTC)).certificate
@@ -109,6 +131,7 @@ def test_a_proxy(text: str, proxy: Proxy) -> None:
         "http://u:SECRET%0d%0aX@10.0.0.1:3128",
         "http://u%3a:SECRET@10.0.0.1:3128",
         "http://u:SECRET@10.0.0.1:3128/path",
+        "http://u:SECRET@proxy..lan:3128",
     ],
 )
 def test_what_is_no_proxy_is_told_without_its_password(text: str) -> None:

@@ -38,6 +38,11 @@ def test_the_relays_word_counts_more_than_what_ssh_says_after_it() -> None:
     assert classify(said, ENDPOINT, LOST).message == "rdv.example.com: 203.0.113.10:443 does not answer"
 
 
+def test_what_an_interceptor_calls_itself_is_no_verdict_of_ssh() -> None:
+    said = ["tls-relay: the certificate was issued by 'CN=Permission denied, Host key verification failed'"]
+    assert type(classify(said, ENDPOINT, LOST)) is RdvUnreachable
+
+
 def test_no_host_key_is_ever_trusted_on_first_use() -> None:
     words = arguments(ENDPOINT, control=Path("/c"), known_hosts=Path("/k"), key=Path("/i"))
     assert "StrictHostKeyChecking=yes" in words
