@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -32,3 +34,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(kind)
         if kind in _NEEDS_ROOT and os.geteuid() != 0:
             raise pytest.UsageError(f"the tests in tests/{kind} need root: 'sudo make test'")
+
+
+@pytest.fixture
+def open_directory() -> Iterator[Path]:
+    """One that every user of this machine gets into; those of tmp_path are shut to all others."""
+    with tempfile.TemporaryDirectory(prefix="rdv-test-") as name:
+        directory = Path(name)
+        directory.chmod(0o755)
+        yield directory

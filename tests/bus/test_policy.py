@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -49,16 +48,7 @@ _BUS = """<busconfig>
 
 
 @pytest.fixture
-def directory() -> Iterator[Path]:
-    """One that other accounts get into: pytest's own are shut again by each run that begins."""
-    with tempfile.TemporaryDirectory(prefix="rdv-bus-") as name:
-        found = Path(name)
-        found.chmod(0o755)
-        yield found
-
-
-@pytest.fixture
-def address(directory: Path) -> Iterator[str]:
+def address(open_directory: Path) -> Iterator[str]:
     """Of a bus with all policies, whose special accounts are ones that this machine has."""
     policies = []
     for policy in (RDV_POLICY, *DEVICE_POLICIES):
@@ -69,8 +59,8 @@ def address(directory: Path) -> Iterator[str]:
         policies.append(
             text[text.index("<busconfig>") :].replace("<busconfig>", "").replace("</busconfig>", "")
         )
-    config = directory / "bus.conf"
-    config.write_text(_BUS.format(path=directory / "socket", policies="\n".join(policies)))
+    config = open_directory / "bus.conf"
+    config.write_text(_BUS.format(path=open_directory / "socket", policies="\n".join(policies)))
     daemon = subprocess.Popen(
         ["dbus-daemon", "--nofork", "--nopidfile", f"--config-file={config}", "--print-address"],
         stdout=subprocess.PIPE,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
@@ -98,6 +100,24 @@ class Laptop(Host):
         argv = ["ping", "-n", "-M", "do", "-s", str(size), "-c", str(count), "-W", str(wait), target]
         return self.run(argv, check=False)
 
+    @contextmanager
+    def losing_nothing(self, target: str) -> Iterator[None]:
+        """Five echo requests a second meanwhile, of which none is lost.
+
+        A gap in the answers' numbers is a loss, not what ping counts: the last request may be under way.
+        """
+        with self.start(["ping", "-n", "-i", "0.2", target]) as ping:
+            ping.wait_line("bytes from", deadline=10)
+            yield
+            last = max(_answered(ping.text))
+            ping.wait_line(lambda line: max(_answered(line), default=0) > last, deadline=10)
+            answered = _answered(ping.text)
+        lost = set(range(1, max(answered))) - answered
+        if lost:
+            raise LabError(
+                f"{target} did not answer {len(lost)} of {max(answered)} pings: {sorted(lost)[:20]}"
+            )
+
     def ssh(self, target: str, command: str = "true") -> Result:
         """The technician's ssh to a host at the customer's."""
         options = [
@@ -111,3 +131,8 @@ class Laptop(Host):
         return self.run(
             ["ssh", "-F", "/dev/null", "-q", "-i", key, *flags, f"root@{target}", command], check=False
         )
+
+
+def _answered(text: str) -> set[int]:
+    """The numbers of the echo requests that ping says were answered."""
+    return {int(number) for number in re.findall(r"bytes from .* icmp_seq=(\d+) ", text)}

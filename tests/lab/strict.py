@@ -30,6 +30,14 @@ table inet strict {{
     }}
 }}
 """
+_NO_DNS = """
+table inet strict {
+    chain input {
+        type filter hook input priority filter - 1;
+        meta l4proto { tcp, udp } th dport 53 drop
+    }
+}
+"""
 _INTERCEPT = f"""
 table inet strict {{
     chain arrive {{
@@ -77,6 +85,13 @@ def rules(router: Router, text: str) -> Iterator[None]:
         yield
     finally:
         router.run(["nft", "delete", "table", "inet", "strict"])
+
+
+@contextmanager
+def no_dns(router: Router) -> Iterator[None]:
+    """Nobody answers where the LAN's DNS server was."""
+    with rules(router, _NO_DNS):
+        yield
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +13,6 @@ from tests.lab import packages
 from tests.lab.host import wait_until
 from tests.lab.lab import Lab
 from tests.lab.machine import Machine
-from tests.lab.process import Program
 from tests.lab.roles import DIST, Role, packages_of
 from tests.lab.test_kills import BACK, ROLES, carries, connections, device, is_over, main_pid, works_again
 from tests.lab.test_sessions import account, listed, session
@@ -36,16 +34,6 @@ def legs(lab: Lab) -> dict[str, int]:
     return {role: main_pid(lab.rdv, f"rdv-leg-{number}-{role}.service") for role in ("onsite", "master")}
 
 
-@contextmanager
-def pinging(lab: Lab) -> Iterator[Program]:
-    """Five pings a second from the laptop to the camera; afterwards none of them was lost."""
-    with lab.laptop.start(["ping", "-n", "-i", "0.2", str(CAMERA)]) as ping:
-        ping.wait_line("bytes from", deadline=5)
-        yield ping
-        ping.signal(signal.SIGINT)
-        ping.wait_line(" 0% packet loss", deadline=5)
-
-
 @pytest.fixture
 def offered(lab: Lab, tmp_path: Path) -> Iterator[dict[str, list[str]]]:
     """On the RDV's machine: this version's packages and the next one's. Afterwards it has this one's."""
@@ -63,7 +51,7 @@ def test_the_rdv_is_upgraded_with_a_session_up(lab: Lab, offered: dict[str, list
         carries(lab, "L3")
         came, tunnels, row = since(lab), legs(lab), listed(lab)[0]
         servers = {unit: main_pid(lab.rdv, unit) for unit in SERVERS}
-        with pinging(lab):
+        with lab.laptop.losing_nothing(str(CAMERA)):
             for which in ("this", "next", "this"):
                 shell, manager = (
                     main_pid(lab.rdv, unit) for unit in ("tundev-shell.service", "vtun-manager.service")

@@ -134,15 +134,6 @@ def stack() -> Iterator[ExitStack]:
 
 
 @pytest.fixture
-def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One that vtund can read though it is nobody."""
-    path = tmp_path_factory.mktemp("vtund")
-    for folder in (path, *path.parents[:2]):
-        folder.chmod(0o755)
-    return path
-
-
-@pytest.fixture
 def namespaces(make_namespace: MakeNamespace) -> tuple[str, str]:
     return make_namespace(), make_namespace()
 
@@ -162,7 +153,7 @@ def large_ping(namespace: str, address: IPv4Address) -> None:
 
 @pytest.mark.parametrize("mode", TunnelMode)
 def test_a_leg_comes_up_carries_whole_frames_and_ends(
-    mode: TunnelMode, namespaces: tuple[str, str], directory: Path, stack: ExitStack
+    mode: TunnelMode, namespaces: tuple[str, str], open_directory: Path, stack: ExitStack
 ) -> None:
     leg = parameters()
     rdv, device = namespaces
@@ -172,7 +163,7 @@ def test_a_leg_comes_up_carries_whole_frames_and_ends(
         async with ends(rdv, device) as both:
             await both.are(False)
             texts = server_config(leg, mode, "onsite"), client_config(leg, mode, "tundev-leg", LEG_PORT)
-            opened = Leg.open(rdv, device, directory, stack, *texts)
+            opened = Leg.open(rdv, device, open_directory, stack, *texts)
             await both.are(True)
             assert await ping(leg.tunnelling_dev_ip_address, namespace=rdv, link="onsite") is not None
             large_ping(rdv, leg.tunnelling_dev_ip_address)
@@ -188,7 +179,7 @@ def test_a_leg_comes_up_carries_whole_frames_and_ends(
 
 @pytest.mark.parametrize("victim", ["server", "relay", "client"])
 def test_the_sudden_death_of_any_part_ends_both_ends(
-    victim: str, namespaces: tuple[str, str], directory: Path, stack: ExitStack
+    victim: str, namespaces: tuple[str, str], open_directory: Path, stack: ExitStack
 ) -> None:
     leg = parameters()
     rdv, device = namespaces
@@ -199,7 +190,7 @@ def test_the_sudden_death_of_any_part_ends_both_ends(
             await both.are(False)
             mode = TunnelMode.L3
             texts = server_config(leg, mode, "onsite"), client_config(leg, mode, "tundev-leg")
-            opened = Leg.open(rdv, device, directory, stack, *texts)
+            opened = Leg.open(rdv, device, open_directory, stack, *texts)
             await both.are(True)
             getattr(opened, victim).send_signal(signal.SIGKILL)
             await both.are(False)
@@ -208,7 +199,7 @@ def test_the_sudden_death_of_any_part_ends_both_ends(
 
 
 def test_a_relay_that_stands_still_is_noticed_by_both_ends(
-    namespaces: tuple[str, str], directory: Path, stack: ExitStack
+    namespaces: tuple[str, str], open_directory: Path, stack: ExitStack
 ) -> None:
     leg = parameters()
     rdv, device = namespaces
@@ -219,7 +210,7 @@ def test_a_relay_that_stands_still_is_noticed_by_both_ends(
             await both.are(False)
             mode = TunnelMode.L3
             texts = server_config(leg, mode, "onsite"), client_config(leg, mode, "tundev-leg")
-            opened = Leg.open(rdv, device, directory, stack, *texts)
+            opened = Leg.open(rdv, device, open_directory, stack, *texts)
             await both.are(True)
             opened.relay.send_signal(signal.SIGSTOP)
             await both.are(False)  # within SECONDS
@@ -229,14 +220,14 @@ def test_a_relay_that_stands_still_is_noticed_by_both_ends(
 
 @pytest.mark.parametrize("mode", TunnelMode)
 def test_another_secret_is_refused(
-    mode: TunnelMode, namespaces: tuple[str, str], directory: Path, stack: ExitStack
+    mode: TunnelMode, namespaces: tuple[str, str], open_directory: Path, stack: ExitStack
 ) -> None:
     leg = parameters()
     rdv, device = namespaces
     make_ends(namespaces, mode, leg)
     other = replace(leg, tunnel_secret=secrets.token_hex(32))
     texts = server_config(leg, mode, "onsite"), client_config(other, mode, "tundev-leg")
-    opened = Leg.open(rdv, device, directory, stack, *texts)
+    opened = Leg.open(rdv, device, open_directory, stack, *texts)
     assert opened.client.wait(SECONDS) == 0  # vtund knows no other status
     opened.server.wait(SECONDS)
     assert not carrier(rdv, "onsite")
@@ -244,7 +235,7 @@ def test_another_secret_is_refused(
 
 
 def test_a_secret_of_digits_only_is_no_number(
-    namespaces: tuple[str, str], directory: Path, stack: ExitStack
+    namespaces: tuple[str, str], open_directory: Path, stack: ExitStack
 ) -> None:
     leg = replace(parameters(), tunnel_secret="1234567890" * 6 + "1234")
     rdv, device = namespaces
@@ -255,7 +246,7 @@ def test_a_secret_of_digits_only_is_no_number(
             await both.are(False)
             mode = TunnelMode.L3
             texts = server_config(leg, mode, "onsite"), client_config(leg, mode, "tundev-leg")
-            Leg.open(rdv, device, directory, stack, *texts)
+            Leg.open(rdv, device, open_directory, stack, *texts)
             await both.are(True)
 
     asyncio.run(main())

@@ -82,14 +82,14 @@ def test_when_a_certificate_is_due(days: int, own: bool, names: list[str], due: 
 
 @ROOT
 def test_a_given_certificate_is_served_and_bundles_carry_its_ca_beside_our_own(
-    tmp_path: Path, ca: Pair
+    open_directory: Path, ca: Pair
 ) -> None:
-    folder = tmp_path / "tls"
+    folder = open_directory / "tls"
     upkeep.ensure(folder, ["old-name.example.com"])
     conf = _stunnel_conf(folder)
     own = files.bundle_ca(folder)
     pair = authority.issue(ca, ["rdv.example.com"], NOW)
-    cert, key = _given(tmp_path, pair.certificate + ca.certificate, pair.key)
+    cert, key = _given(open_directory, pair.certificate + ca.certificate, pair.key)
     given.use(given.examine(cert, key, None, public=False), folder, conf)
     served = upkeep.served(folder)
     assert served is not None and not served.own
@@ -103,12 +103,12 @@ def test_a_given_certificate_is_served_and_bundles_carry_its_ca_beside_our_own(
 
 
 @ROOT
-def test_what_stunnel_would_not_serve_leaves_all_as_it_was(tmp_path: Path) -> None:
-    folder = tmp_path / "tls"
+def test_what_stunnel_would_not_serve_leaves_all_as_it_was(open_directory: Path) -> None:
+    folder = open_directory / "tls"
     upkeep.ensure(folder)
     conf = _stunnel_conf(folder)
     before = {name: (folder / name).read_text() for name in (files.SERVER, files.BUNDLE_CA)}
-    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    cert, key = open_directory / "cert.pem", open_directory / "key.pem"
     subject = ["-subj", "/CN=a", "-addext", "subjectAltName=DNS:rdv.example.com"]
     weak = ["openssl", "req", "-x509", "-newkey", "rsa:1024", "-nodes", "-days", "30", *subject]
     run([*weak, "-keyout", str(key), "-out", str(cert)])
@@ -158,12 +158,12 @@ def test_what_does_not_fit_is_refused_before_anything_changes(
     ],
 )
 def test_a_configuration_that_stunnel_would_not_take(
-    tmp_path: Path, wrong: str, right: str, told: str
+    open_directory: Path, wrong: str, right: str, told: str
 ) -> None:
-    conf = _stunnel_conf(tmp_path)
+    conf = _stunnel_conf(open_directory)
     check.check(conf)
     text = conf.read_text()
-    wrong = wrong.replace("{tls}", str(tmp_path))
+    wrong = wrong.replace("{tls}", str(open_directory))
     assert wrong in text
     number = text[: text.index(wrong)].count("\n") + 1
     conf.write_text(text.replace(wrong, right))
@@ -173,10 +173,7 @@ def test_a_configuration_that_stunnel_would_not_take(
 
 
 def _stunnel_conf(folder: Path) -> Path:
-    """The shipped one, with a certificate that is there; all of it readable by stunnel's user."""
-    for parent in (folder, *folder.parents):
-        if stat.S_IMODE(parent.stat().st_mode) & 0o5 != 0o5:  # pytest's own
-            parent.chmod(0o755)
+    """The shipped one, with a certificate that is there; stunnel's user must get into the folder."""
     upkeep.ensure(folder)
     conf = folder / "stunnel.conf"
     conf.write_text(CONF.read_text().replace("/etc/rdv/tls", str(folder)))
