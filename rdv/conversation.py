@@ -93,15 +93,22 @@ class Conversation(ABC):
         async with self._attaching:
             if self.handle or not self._open or self._resting:
                 return
-            fds, standing = [self._lines.connection.fileno()], self.standing
+            standing = self.standing
             try:
-                answer = await self.link.call(contract.ATTACH, 0, standing.since, standing.facts, fds=fds)
+                # A copy: until the message is sent, the device may end the connection.
+                with self._lines.connection.dup() as copy:
+                    answer = await self.link.call(
+                        contract.ATTACH, 0, standing.since, standing.facts, fds=[copy.fileno()]
+                    )
             except ManagerAway:
                 return
             except RdvError as error:
                 self.end(error.shell_line())
                 return
             self.handle, account, role, revision = answer
+            if not self._open:
+                await self._detach()  # it has ended meanwhile
+                return
             if role != self.role or account != self.account:
                 self.end(NotAllowed(f"{self.account} is no device of role {self.role}").shell_line())
                 return
@@ -241,6 +248,7 @@ class Conversation(ABC):
             await asyncio.wait({reading})
 
     async def _end(self) -> None:
+        self._open = False
         await self._stop_reading()
         if self._farewell:
             self._lines.put(f"{self._farewell}\n")
@@ -249,6 +257,10 @@ class Conversation(ABC):
             except (ConnectionError, TimeoutError):
                 log.info("%s was not told: %s", self.account, self._farewell)
         self._lines.close()
+        await self._detach()
+
+    async def _detach(self) -> None:
+        """Tell the manager, if it knows of this connection, that it is over."""
         if self.handle:
             handle, self.handle = self.handle, ""
             try:

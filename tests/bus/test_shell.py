@@ -47,6 +47,9 @@ class Manager:
         self.attached: list[dict[str, str]] = []
         self.asked: list[tuple[str, list[Any]]] = []
         self.idle = asyncio.Event()
+        self.attaching = asyncio.Event()
+        """Cleared, it lets who attaches wait."""
+        self.attaching.set()
         answers: dict[Method, Callable[[Call], Sequence[Any]]] = {
             contract.ATTACH: lambda call: self._attach(call, role),
             contract.LOOK: lambda _: (self.session, self.revision),
@@ -68,6 +71,8 @@ class Manager:
         async def handler(call: Call) -> Sequence[Any]:
             self.asked.append((method.member, list(call.arguments)))
             self.idle.set()
+            if method is contract.ATTACH:
+                await self.attaching.wait()
             return answer(call)
 
         return handler
@@ -95,11 +100,13 @@ class Manager:
 
 
 @contextlib.asynccontextmanager
-async def manager(role: str, session: str = "") -> AsyncIterator[Manager]:
-    """A manager while it is on the bus."""
+async def manager(role: str, session: str = "", *, attaching: bool = True) -> AsyncIterator[Manager]:
+    """A manager while it is on the bus. attaching: whether it answers at once who attaches."""
     bus = await buses.connect(negotiate_unix_fd=True)
     made = Manager(bus, role)
     made.session = session
+    if not attaching:
+        made.attaching.clear()
     await buses.own(bus, contract.BUS_NAME)
     yield made
     bus.disconnect()
@@ -403,6 +410,28 @@ def test_the_end_of_a_connection_is_told_to_the_manager(tmp_path: Path, farewell
             assert await device.reader.read() == b""
             await told
             assert boss.asked[-1] == ("Detach", ["handle1"])
+
+    run(body())
+
+
+def test_who_goes_while_it_is_attached_again_does_not_stay_online(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with shell(tmp_path, OnsiteShell) as dial:
+            async with manager("onsite") as former:
+                device = await dial()
+                await device.answer()
+                assert former.attached == [{}]
+            async with manager("onsite", attaching=False) as boss:
+                if not boss.asked:
+                    await boss.until_asked("Attach")
+                # The socket itself stays open: a copy of it is with the manager.
+                device.say("echo going\nexit\n")
+                assert await device.answer() == "going\n"
+                told = asyncio.create_task(boss.until_asked("Detach"))
+                await asyncio.sleep(0)
+                boss.attaching.set()
+                await told
+                assert boss.asked[-1] == ("Detach", ["handle1"])
 
     run(body())
 
