@@ -268,9 +268,11 @@ class Conductor:
         except Exception:
             # Never leave two devices in a session that nobody looks after.
             log.exception("session %s", life.session.id)
-            life.record_end("internal error of the RDV's manager", None)
-            self._lives.pop(life.session.id, None)
-            await asyncio.to_thread(leftovers.remove, [other.session for other in self])
+            why = life.dropped or "internal error of the RDV's manager"
+            try:
+                self._entered(life, Decision(State.ENDED, why))
+            finally:
+                await life.abandon(why)
 
     def _entered(self, life: Life, decision: Decision) -> None:
         if decision.state is State.ENDED:

@@ -105,8 +105,8 @@ class Life:
     async def run(self) -> None:
         """Live until the end, and take everything away. Cancelled, it leaves everything as it is."""
         watching = [
-            asyncio.create_task(self._guard(self._watch_carriers(), "watching the legs")),
-            asyncio.create_task(self._guard(self._probe(), "probing the legs")),
+            asyncio.create_task(self._guard(self._watch_carriers, "watching the legs")),
+            asyncio.create_task(self._guard(self._probe, "probing the legs")),
         ]
         try:
             await self._decide()
@@ -116,6 +116,16 @@ class Life:
             # They hold sockets inside the namespace, and those hold the namespace.
             await asyncio.gather(*watching, return_exceptions=True)
         await self._take_away()
+
+    async def abandon(self, why: str) -> None:
+        """Take everything away where `run` broke off by an error of our own."""
+        self._why = self._why or why
+        self._close_sockets()
+        await self._take_away()
+
+    def _close_sockets(self) -> None:
+        for leg_socket in self._sockets:
+            leg_socket.close()
 
     async def _decide(self) -> None:
         while True:
@@ -161,8 +171,7 @@ class Life:
         if decision.state is State.ENDED:
             self._why = decision.why
             # At once, so that both devices are free for a new session while the rest is taken away.
-            for leg_socket in self._sockets:
-                leg_socket.close()
+            self._close_sockets()
             session_files.forget(self.session.id)
         else:
             session_files.save(self.session, decision.state)
@@ -172,16 +181,15 @@ class Life:
         await asyncio.gather(*(leg_socket.idle() for leg_socket in self._sockets))
         await self._stop(*(legs.unit(self.session.id, role) for role in Role))
         # Now nothing goes through any more, and the counters go with the namespace.
-        self.record_end(self._why, await asyncio.to_thread(traffic.known, self.session.namespace))
+        self._record_end(await asyncio.to_thread(traffic.known, self.session.namespace))
         await self._stop(namespace_unit(self.session.id))
         # Again: a leg may have been taken while the session ended.
         session_files.forget(self.session.id)
 
-    def record_end(self, why: str, went_through: traffic.Traffic | None) -> None:
-        """Have its end in the audit. The first time counts."""
+    def _record_end(self, went_through: traffic.Traffic | None) -> None:
         if not self._end_recorded:
             self._end_recorded = True
-            self._record(told.ended(self.session, why, went_through))
+            self._record(told.ended(self.session, self._why, went_through))
 
     async def _stop(self, *names: str) -> None:
         results = await asyncio.gather(
@@ -234,9 +242,9 @@ class Life:
             self._note(answered=time.monotonic())
             await asyncio.sleep(probing.INTERVAL)
 
-    async def _guard(self, work: Coroutine[Any, Any, None], what: str) -> None:
+    async def _guard(self, work: Callable[[], Coroutine[Any, Any, None]], what: str) -> None:
         try:
-            await work
+            await work()
         except (RdvError, OSError) as error:
             self.drop(f"{what} failed: {error}")
 

@@ -10,11 +10,17 @@ from typing import Any
 import pytest
 
 from rdv import contract
+from rdv.access.in_force import AccessList
 from rdv.audit.events import Event, Kind
 from rdv.audit.forms import to_json, to_object
 from rdv.audit.store import Store
+from rdv.audit.writer import Recorder
 from rdv.bus_service import BusService
-from tests.bus.test_manager import ONLINE, Client, told, with_manager
+from rdv.conductor import Conductor
+from rdv.session import Session
+from rdv.settings import Audit
+from rdv.warnings import Warnings
+from tests.bus.test_manager import ONLINE, Client, party, told, with_manager
 from vtunlib import bus as buses
 from vtunlib.errors import NotOnline, RdvError, SessionFailed
 
@@ -108,6 +114,33 @@ def test_without_an_audit_devices_come_online_and_sessions_are_refused(tmp_path:
         assert (await client.ask(contract.LOOK, onsite))[0] == ""
 
     with_manager(tmp_path / "acl.toml", body)
+
+
+def test_a_session_that_breaks_off_by_an_error_of_ours_is_over_and_its_end_recorded(tmp_path: Path) -> None:
+    def broken(_session: Session) -> None:
+        raise ValueError("an error of ours")
+
+    async def body(service: BusService, client: Client) -> None:
+        await client.attach("o1", told(ONLINE))
+        await client.attach("m1")
+        master = service.registry.online("m1")
+        assert master is not None
+        audit = Recorder(Audit(), Warnings(), tmp_path / "other" / "audit.db")
+        ended = asyncio.Event()
+        audit.listen(lambda event: ended.set() if event.kind is Kind.SESSION_ENDED else None)
+        audit.start()
+        access = AccessList(party, tmp_path / "acl.toml", tmp_path / "kept.toml")
+        conductor = Conductor(service.registry, access, broken, audit)
+        with pytest.raises(SessionFailed):  # here is no systemd that could make a namespace
+            await conductor.connect(master, "o1", "")
+        await ended.wait()
+        assert conductor.of("o1") is None
+        assert "could not be set up" in conductor.ended["o1"]
+        await audit.close()
+
+    with_manager(tmp_path / "acl.toml", body)
+    kinds = [event.kind for event in kept(tmp_path / "other")]
+    assert kinds == [Kind.SESSION_OPENED, Kind.SESSION_ENDED]
 
 
 def test_what_the_admin_s_command_has_recorded_is_told_to_who_listens(tmp_path: Path) -> None:
