@@ -71,7 +71,11 @@ class BusServer:
         if sender in self._watched:
             return
         self._watched.add(sender)
-        await self._match("AddMatch", sender)
+        try:
+            await self._match("AddMatch", sender)
+        except RdvError:
+            self._watched.discard(sender)
+            raise
         if not await buses.owner(self._bus, sender):
             self._lost(sender)
             raise NotRunning(f"{sender} has gone")

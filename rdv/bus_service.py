@@ -119,13 +119,14 @@ class BusService:
 
     async def _attach(self, call: Call) -> Sequence[Any]:
         index, since, told = call.arguments
+        # First: from the look at who it is to the attachment nothing else has its turn.
+        await self._server.watch(call.sender)
         with _socket(call, index) as connection:
             device, uid = self._identify(connection)
             cookie, pids = peer.cookie(connection), peer.pids(connection)
         facts = Facts()
         for fact, text in told.items():
             facts = facts.told(device.role, fact, text)
-        await self._server.watch(call.sender)
         new = Connection(device, uid, call.sender, cookie, facts, since=_instant(since))
         known = self.registry.attached_before(new)
         if known is not None:
