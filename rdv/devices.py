@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
 from rdv import toml_file
 from rdv.facts import TEXT_LIMIT
+from vtunlib import files
 from vtunlib.errors import AlreadyExists, ConfigError, NotFound, UsageError
 from vtunlib.tunnel import Role
 
@@ -99,13 +101,10 @@ class DeviceStore:
             lines += [f"{key} = {json.dumps(value, ensure_ascii=False)}"] if value else []
         if device.groups:
             lines.append(f"groups = {json.dumps(list(device.groups), ensure_ascii=False)}")
-        self._directory.mkdir(mode=0o755, parents=True, exist_ok=True)
-        try:
-            with path.open("x", encoding="utf-8") as file:
-                file.write("\n".join([*lines, ""]))
-        except FileExistsError:
-            raise AlreadyExists(f"there is a {path}") from None
-        path.chmod(0o644)
+        with files.locked(self._directory):
+            if path.exists():
+                raise AlreadyExists(f"there is a {path}")
+            files.replace(path, "\n".join([*lines, ""]).encode(), mode=0o644)
 
     def set_disabled(self, account: str, disabled: bool) -> bool:
         """Say so in the device's file, its other lines and comments kept; whether that changed it.
@@ -119,10 +118,7 @@ class DeviceStore:
         lines = [line for line in path.read_text(encoding="utf-8").splitlines() if not _DISABLED.match(line)]
         # Before all else: at the end it might follow the head of a table.
         text = "\n".join([*(["disabled = true"] if disabled else []), *lines, ""])
-        new = path.with_suffix(".new")
-        new.write_text(text, encoding="utf-8")
-        new.chmod(path.stat().st_mode & 0o777)
-        new.rename(path)
+        files.replace(path, text.encode(), mode=stat.S_IMODE(path.stat().st_mode))
         return True
 
     def remove(self, account: str) -> bool:

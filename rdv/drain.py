@@ -11,6 +11,7 @@ import datetime
 from dataclasses import dataclass
 from pathlib import Path
 
+from vtunlib import files
 from vtunlib.errors import Draining, printable
 
 FILE = Path("/run/rdv/drain")
@@ -46,10 +47,7 @@ def begin(reason: str, path: Path = FILE) -> bool:
     drain = now(path)
     if drain is not None and drain.reason == reason:
         return False
-    new = path.with_suffix(".new")
-    new.touch(mode=0o600)
-    new.write_text(f"{reason}\n", encoding="utf-8")
-    new.rename(path)
+    files.replace(path, f"{reason}\n".encode(), mode=0o600)
     return True
 
 

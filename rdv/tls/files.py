@@ -6,7 +6,6 @@ What stunnel serves is one file, so that a key is never beside another's certifi
 from __future__ import annotations
 
 import grp
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,18 +50,9 @@ def locked(folder: Path = FOLDER) -> Iterator[None]:
 
 
 def write(path: Path, text: str, *, mode: int = 0o644, group: str | None = None) -> None:
-    """Write whole or not at all, also where the power goes; mode and group before the name."""
-    new = path.with_name(f".{path.name}.new")
-    new.unlink(missing_ok=True)
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(text)
-        if group is not None:
-            os.fchown(descriptor, 0, _gid(group))
-        os.fchmod(descriptor, mode)
-        file.flush()
-        os.fsync(descriptor)
-    new.rename(path)
+    """Put the text there, root's (and the group's); durable when it returns. Raises RdvError, OSError."""
+    owner = None if group is None else (0, _gid(group))
+    files.replace(path, text.encode("ascii"), mode=mode, owner=owner)
 
 
 def _gid(group: str) -> int:
