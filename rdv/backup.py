@@ -22,6 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
+from rdv import restore_mark
 from vtunlib.errors import MissingProgram, RdvError
 from vtunlib.run import run
 
@@ -32,7 +33,7 @@ TREES = ("etc/rdv", "var/lib/rdv")
 PROGRAMS = ("etc/rdv/sshd_config", "etc/rdv/stunnel.conf")
 """Configuration in another program's words: each version brings its own, unless the admin changed it."""
 PACKAGE = "rdv-server"
-RESTORING = (".restore", ".restoring")
+RESTORING = (".restore", restore_mark.FILE.name)
 """What a restore keeps beside the files until it is done: its stage and its mark."""
 
 _SCRATCH = "/var/tmp"  # noqa: S108  # a folder of our own in it

@@ -2,7 +2,7 @@
 
 A backup is input: nothing of it is believed that was not checked, and until all of it
 was checked nothing of this server changes. What an interrupted restore leaves is a mark
-that says so; doing the restore again finishes it.
+that says so (rdv.restore_mark); doing the restore again finishes it.
 """
 
 from __future__ import annotations
@@ -28,9 +28,7 @@ from rdv.devices import Device, DeviceStore
 from vtunlib.errors import Busy, ConfigError, RdvError
 from vtunlib.run import run
 
-_STAGE, _MARK = RESTORING
-MARK = Path("etc/rdv", _MARK)
-"""There while a restore runs, and after one that was interrupted. It names the units to start again."""
+_STAGE = RESTORING[0]
 
 _NAME = re.compile(rf"(?:{'|'.join(TREES)})(?:/\.?[A-Za-z0-9_@+][A-Za-z0-9_@+.-]*)*")
 _CERTIFICATE = "etc/rdv/tls/server.pem"
@@ -241,27 +239,3 @@ def _forget_log(database: Path) -> None:
     """A log beside a database that goes would be taken for the next one's."""
     for end in BESIDE_DATABASE:
         database.with_name(database.name + end).unlink(missing_ok=True)
-
-
-# The mark.
-
-
-def marked(root: Path = Path("/")) -> list[str] | None:
-    """The units that an interrupted restore has stopped; None where none was interrupted."""
-    try:
-        text = (root / MARK).read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return None
-    return text.split()
-
-
-def mark(units: list[str], root: Path = Path("/")) -> None:
-    """From here on this server is neither as before nor as in the backup."""
-    with (root / MARK).open("w", encoding="utf-8") as file:
-        file.write("\n".join(units))
-    os.sync()
-
-
-def unmark(root: Path = Path("/")) -> None:
-    """All is in place."""
-    (root / MARK).unlink(missing_ok=True)

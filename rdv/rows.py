@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rdv.life import Life
-from rdv.registry import Connection
 from rdv.session import Session, State
-from rdv.traffic import Traffic
+
+if TYPE_CHECKING:  # for who only shows them need not have all that makes them
+    from rdv.life import Life
+    from rdv.registry import Connection
+    from rdv.traffic import Traffic
 
 
 def device(connection: Connection, life: Life | None) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from rdv import accounts, backup, restore
+from rdv import accounts, backup, restore, restore_mark
 from rdv.admin.link import note, record
 from rdv.audit.events import Event, Kind
 from rdv.restore import Staged
@@ -74,7 +74,7 @@ def _opened(name: str) -> Iterator[BinaryIO]:
 def _restore(archive: BinaryIO, force: bool) -> None:
     with restore.staged(archive) as staged:
         manifest = staged.manifest
-        interrupted, present = restore.marked(), accounts.everyone()
+        interrupted, present = restore_mark.marked(), accounts.everyone()
         differs = staged.differs()
         if present and not force and interrupted is None:
             if not differs and set(present) == {device.account for device in staged.devices}:
@@ -85,7 +85,7 @@ def _restore(archive: BinaryIO, force: bool) -> None:
             accounts.role(device.account)  # raises where somebody here has that name
         stopped = [unit for unit in UNITS if units.is_active(unit)]
         stopped += [unit for unit in interrupted or [] if unit in UNITS and unit not in stopped]
-        restore.mark(stopped)
+        restore_mark.mark(stopped)
         try:
             for unit in stopped:
                 units.stop(unit)
@@ -99,7 +99,7 @@ def _restore(archive: BinaryIO, force: bool) -> None:
                 raise RdvError(f"{error.filename}: {error.strerror}") from None
             raise
         failed = _started(reversed(stopped))
-        restore.unmark()
+        restore_mark.unmark()
         told = {"host": manifest.host, "made": manifest.made, "version": manifest.version}
         record(Event(Kind.RESTORED, more=told | {"devices": len(staged.devices)}))
         print(f"restored: {manifest.host} as of {manifest.made}, version {manifest.version}")

@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import importlib
 import os
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from rdv import restore
-from rdv.admin import access, audit, backup, devices, drain, sessions, status, tls, watch
+from rdv import restore_mark
 from rdv.admin.link import note, tell_recorded
 from vtunlib.errors import NotAllowed, RdvError
 from vtunlib.version import VERSION
 
-SUBJECTS = (status, watch, devices, sessions, access, audit, drain, backup, tls)
-"""Each adds its words, with `work` set to what they do."""
+SUBJECTS: Mapping[str, str] = {
+    "status": "status",
+    "watch": "watch",
+    "device": "devices",
+    "session": "sessions",
+    "acl": "access",
+    "audit": "audit",
+    "drain": "drain",
+    "backup": "backup",
+    "restore": "backup",
+    "tls": "tls",
+}
+"""By first word, the module here that adds it, with `work` set to what it does."""
 
 Work = Callable[[argparse.Namespace], Awaitable[None]]
 
@@ -41,22 +52,22 @@ examples:
 
 def main() -> int:
     """Entry of /usr/sbin/rdv-admin."""
-    arguments = _parser().parse_args()
+    arguments = _parser(sys.argv[1:]).parse_args()
     try:
         if os.geteuid() != 0:
             raise NotAllowed("only root may do this", "use sudo")
         work: Work = arguments.work
-        if restore.marked() is not None and work is not backup.put_back:
+        if restore_mark.marked() is not None and arguments.subject != "restore":
             note("a restore was interrupted: this RDV is neither as before nor as in the backup; do it again")
         asyncio.run(_awaited(work, arguments))
     except RdvError as error:
         print(f"rdv-admin: {error}", file=sys.stderr)
         return error.exit_code
-    except PermissionError as error:
-        print(f"rdv-admin: {error.filename}: {error.strerror}", file=sys.stderr)
-        return 1
     except (KeyboardInterrupt, BrokenPipeError):
         return 130
+    except OSError as error:  # a disk that is full or read-only
+        print(f"rdv-admin: {error.filename or 'files'}: {error.strerror or error}", file=sys.stderr)
+        return 1
     return 0
 
 
@@ -67,7 +78,8 @@ async def _awaited(work: Work, arguments: argparse.Namespace) -> None:
         await tell_recorded()
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """words: of the command line. Only the subject that they name is loaded: all of them take a while."""
     parser = argparse.ArgumentParser(
         prog="rdv-admin",
         description="The RDV server's devices and sessions.",
@@ -75,9 +87,10 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"rdv-admin {VERSION}")
-    subjects = parser.add_subparsers(required=True, metavar="COMMAND")
-    for subject in SUBJECTS:
-        subject.add_parser(subjects)
+    subjects = parser.add_subparsers(required=True, metavar="COMMAND", dest="subject")
+    asked = [SUBJECTS[word] for word in words[:1] if word in SUBJECTS]
+    for name in asked or dict.fromkeys(SUBJECTS.values()):
+        importlib.import_module(f"rdv.admin.{name}").add_parser(subjects)
     return parser
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from rdv import backup, restore
+from rdv import backup, restore, restore_mark
 from vtunlib.errors import Busy, ConfigError, RdvError
 
 KEY = (
@@ -246,9 +246,9 @@ def test_two_restores_at_once_do_not_meet(server: Path) -> None:
 
 
 def test_an_interrupted_restore_is_known_until_it_was_finished(server: Path) -> None:
-    assert restore.marked(server) is None
-    restore.mark(["rdv-sshd.service", "vtun-manager.service"], server)
+    assert restore_mark.marked(server) is None
+    restore_mark.mark(["rdv-sshd.service", "vtun-manager.service"], server)
     put(saved(server), server)
-    assert restore.marked(server) == ["rdv-sshd.service", "vtun-manager.service"]
-    restore.unmark(server)
-    assert restore.marked(server) is None
+    assert restore_mark.marked(server) == ["rdv-sshd.service", "vtun-manager.service"]
+    restore_mark.unmark(server)
+    assert restore_mark.marked(server) is None
