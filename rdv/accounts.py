@@ -94,15 +94,16 @@ def _members(group: str) -> list[str]:
 
 
 def _processes(uid: int) -> list[int]:
-    found = []
-    for path in Path("/proc").iterdir():
-        if path.name.isdigit():
-            try:
-                if path.stat().st_uid == uid and "\nState:\tZ" not in (path / "status").read_text():
-                    found.append(int(path.name))
-            except OSError:
-                continue  # it has ended meanwhile
-    return found
+    numbered = (path for path in Path("/proc").iterdir() if path.name.isdigit())
+    return [int(path.name) for path in numbered if _runs_as(path, uid)]
+
+
+def _runs_as(process: Path, uid: int) -> bool:
+    """process: below /proc. One that is only waited for (a zombie) runs no more."""
+    try:
+        return process.stat().st_uid == uid and "\nState:\tZ" not in (process / "status").read_text()
+    except OSError:
+        return False  # it has ended meanwhile
 
 
 def _end(pid: int, uid: int, deadline: float) -> None:
@@ -112,7 +113,7 @@ def _end(pid: int, uid: int, deadline: float) -> None:
         return
     try:
         # The number may have gone to another process; the descriptor cannot.
-        if pid in _processes(uid):
+        if _runs_as(Path(f"/proc/{pid}"), uid):
             signal.pidfd_send_signal(process, signal.SIGKILL)
             poll = select.poll()
             poll.register(process, select.POLLIN)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import datetime
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -58,13 +57,10 @@ class AdminService:
         }
 
     async def _status(self, _call: Call) -> Sequence[Any]:
-        drained = drain.now()
         status = {
             "version": VERSION,
             "since": rows.iso(self._started),
-            "drain": None
-            if drained is None
-            else {"since": rows.iso(drained.since), "reason": drained.reason},
+            "drain": rows.drain(drain.now()),
             "devices": self._online(),
             "sessions": await self._sessions(),
             "warnings": [
@@ -113,9 +109,7 @@ class AdminService:
 
     async def _sessions(self) -> list[dict[str, Any]]:
         lives = list(self._conductor)
-        amounts = await asyncio.gather(
-            *(asyncio.to_thread(traffic.known, life.session.namespace) for life in lives)
-        )
+        amounts = await traffic.of_all(life.session.namespace for life in lives)
         return [
             {**rows.session(life.session, life.state, life.rtt, amount), "rule": life.session.rule}
             for life, amount in zip(lives, amounts, strict=True)

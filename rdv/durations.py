@@ -7,13 +7,13 @@ import re
 
 from vtunlib.errors import UsageError
 
-_FORM = re.compile(r"(\d{1,4})([smhd])")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_FORM = re.compile(r"([0-9]{1,4})(min|[smhdw])")
+_UNITS = {"s": "seconds", "m": "minutes", "min": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 def parse(text: str) -> datetime.timedelta:
     """The length of time. Raises UsageError."""
     found = _FORM.fullmatch(text)
     if not found or not int(found[1]):
-        raise UsageError(f"{text!r} is no length of time", "expected a number and s, m, h or d, as in 7d")
+        raise UsageError(f"{text!r} is no length of time", "expected a number and s, m, h, d or w, as in 7d")
     return datetime.timedelta(**{_UNITS[found[2]]: int(found[1])})

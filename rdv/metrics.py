@@ -5,7 +5,6 @@ No label has values without bound: a device, a session, a reason is never one.
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -114,9 +113,7 @@ class Metrics(Collector):
 
     async def _amounts(self) -> list[tuple[Life, Traffic]]:
         lives = list(self._sessions)
-        amounts = await asyncio.gather(
-            *(asyncio.to_thread(traffic.known, life.session.namespace) for life in lives)
-        )
+        amounts = await traffic.of_all(life.session.namespace for life in lives)
         return [(life, amount) for life, amount in zip(lives, amounts, strict=True) if amount is not None]
 
     def collect(self) -> Iterator[Metric]:
@@ -144,7 +141,7 @@ class Metrics(Collector):
         yield _gauge("rdv_warnings", "Warnings that stand: rdv-admin status.", len(list(self._warnings)))
 
     def _sessions_now(self) -> Metric:
-        count = Counter((_shown(life.state), life.session.mode) for life in self._sessions)
+        count = Counter((life.state.shown, life.session.mode) for life in self._sessions)
         sessions = GaugeMetricFamily("rdv_sessions", "Sessions now.", labels=["state", "mode"])
         for state in (State.LEGS, State.UP):
             for mode in TunnelMode:
@@ -154,8 +151,3 @@ class Metrics(Collector):
 
 def _gauge(name: str, about: str, value: int) -> Metric:
     return GaugeMetricFamily(name, about, value=value)
-
-
-def _shown(state: State) -> State:
-    """Born, or waiting for its legs: to the outside one and the same."""
-    return State.LEGS if state is State.BIRTH else state

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rdv.session import Session, State
 
 if TYPE_CHECKING:  # for who only shows them need not have all that makes them
+    from rdv.drain import Drain
     from rdv.life import Life
     from rdv.registry import Connection
     from rdv.traffic import Traffic
@@ -37,7 +38,7 @@ def session(
 ) -> dict[str, Any]:
     """A session. rtt: seconds; traffic: bytes each way; None where they are not known."""
     return {
-        "state": str(State.LEGS if state is State.BIRTH else state),
+        "state": str(state.shown),
         "id": agreed.id,
         "onsite": agreed.onsite.account,
         "master": agreed.master.account,
@@ -49,6 +50,11 @@ def session(
         "reason": agreed.reason,
         "reach": str(agreed.reach),
     }
+
+
+def drain(drained: Drain | None) -> dict[str, Any] | None:
+    """That new sessions are refused; None where they are not."""
+    return None if drained is None else {"since": iso(drained.since), "reason": drained.reason}
 
 
 def iso(instant: datetime.datetime) -> str:

@@ -43,6 +43,11 @@ class State(StrEnum):
     """Both legs carry traffic."""
     ENDED = "ended"
 
+    @property
+    def shown(self) -> State:
+        """To the outside: born, or waiting for its legs, is one and the same."""
+        return State.LEGS if self is State.BIRTH else self
+
 
 @dataclass(frozen=True)
 class Leg:

@@ -6,6 +6,8 @@ add. The RDV's own questions through the legs (rdv.probing) are among them.
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from rdv import glue
@@ -46,3 +48,8 @@ def known(namespace: str) -> Traffic | None:
         return read(namespace)
     except (RdvError, OSError):
         return None
+
+
+async def of_all(namespaces: Iterable[str]) -> list[Traffic | None]:
+    """The same of each of these, without keeping the loop."""
+    return await asyncio.gather(*(asyncio.to_thread(known, namespace) for namespace in namespaces))

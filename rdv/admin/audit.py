@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import re
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
+from rdv import durations
 from rdv.admin.link import note
 from rdv.admin.shown import length, size
 from rdv.audit.events import Event, Kind
@@ -21,8 +22,6 @@ SCREENFUL = 200
 """How many events are shown to a person who gives no --limit."""
 TITLES = ("WHEN (UTC)", "EVENT", "DEVICE", "SESSION", "WHAT")
 
-_AGO = re.compile(r"([0-9]{1,6})(min|[smhdw])")
-_SECONDS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 604800}
 _SHOWN_APART = frozenset(
     {
         "master",
@@ -150,10 +149,9 @@ def _shown(at: datetime.datetime) -> str:
 
 def parse_when(text: str, now: datetime.datetime) -> datetime.datetime:
     """The instant that a person means by `2h`, `2026-11-01` or `2026-11-01T08:30`. Raises UsageError."""
-    ago = _AGO.fullmatch(text)
+    with suppress(UsageError):
+        return now - durations.parse(text)
     try:
-        if ago is not None:
-            return now - datetime.timedelta(seconds=int(ago[1]) * _SECONDS[ago[2]])
         then = datetime.datetime.fromisoformat(text)
         return (then if then.tzinfo else then.replace(tzinfo=datetime.UTC)).astimezone(datetime.UTC)
     except (ValueError, OverflowError):

@@ -73,14 +73,13 @@ async def gather() -> Status:
     own += _found_here()
     warnings = told.get("warnings", [])
     known = {one["key"] for one in warnings}
-    drained = drain.now()
     return {
         "server": {
             "name": _name(),
             "ssh_port": _ssh_port(),
             "version": told.get("version", VERSION),
             "manager_since": told.get("since"),
-            "drain": drained and {"since": rows.iso(drained.since), "reason": drained.reason},
+            "drain": rows.drain(drain.now()),
         },
         # What the manager found too is told once, as it found it.
         "warnings": warnings
