@@ -13,10 +13,9 @@ import math
 import re
 import textwrap
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-from rdv import contract, drain, rows, session_files, settings, traffic
+from rdv import contract, drain, rows, served, session_files, settings, traffic
 from rdv.admin import inventory, tls
 from rdv.admin.link import manager, show_json
 from rdv.admin.shown import cell, fitted, heading, since, size, width
@@ -33,7 +32,6 @@ _SERVICES = {
     "rdv-sshd.service": "no device can dial in",
     "tundev-shell.service": "no device can register",
 }
-_SSHD_CONFIG = Path("/etc/rdv/sshd_config")
 
 Status = dict[str, Any]
 
@@ -103,6 +101,7 @@ def _found_here() -> Iterator[tuple[str, str]]:
         settings.load()
     except ConfigError as error:
         yield "settings", str(error)
+    yield from served.not_in_force()
     for unit, consequence in _SERVICES.items():
         try:
             if not units.is_active(unit):
@@ -124,9 +123,9 @@ def _name() -> str:
 
 
 def _ssh_port() -> int | None:
-    """The port that rdv-sshd is configured for."""
+    """The port that rdv-sshd serves on."""
     try:
-        text = _SSHD_CONFIG.read_text(encoding="utf-8", errors="replace")
+        text = (served.DIRECTORY / served.SSHD).read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
     found = re.search(r"^\s*Port\s+(\d+)\s*$", text, re.MULTILINE | re.IGNORECASE)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from rdv import served
 from vtunlib import files
 from vtunlib.errors import RdvError
 
@@ -23,8 +24,8 @@ FORMER = "server.pem.old"
 BUNDLE_CA = "bundle.crt"
 """What devices check the server's certificate against; empty: the CAs that their Debian brings."""
 
-STUNNEL_CONF = Path("/etc/rdv/stunnel.conf")
-STUNNEL_SERVED = Path("/var/lib/rdv-config/stunnel.conf")
+STUNNEL_CONF = served.EDITED / served.STUNNEL
+STUNNEL_SERVED = served.DIRECTORY / served.STUNNEL
 """The last one that stunnel would take: what it runs with (take-config)."""
 STUNNEL_USER = "stunnel4"
 """Made by Debian's stunnel4."""

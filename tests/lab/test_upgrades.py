@@ -133,6 +133,8 @@ def test_a_configuration_that_is_not_taken_changes_nothing(
         assert main_pid(lab.rdv, unit) != pid
         wait_until(serves, what=f"{unit} serving")
         assert f"/etc/rdv/{file} is refused" in lab.rdv.journal(unit)
+        status = json.loads(lab.rdv.run(["rdv-admin", "status", "--json"]).out)
+        assert file in {warning["key"] for warning in status["warnings"]}
         lab.wait_online(deadline=BACK)
         assert connections(lab) == former
     lab.rdv.run(["systemctl", "reload", unit])
