@@ -79,6 +79,8 @@ class Key(StrEnum):
     RTT_MS = "rtt_ms"
     SINCE = "since"
     REASON = "reason"
+    REACH = "reach"
+    """Master: how far the RDV lets the session reach: `lan`, `all`, or the destinations (acl.toml(5))."""
     ENDED = "ended"
     """Why the last session ended, while there is no new one."""
     ENDED_AS_WISHED = "ended_as_wished"

@@ -65,6 +65,7 @@ class MasterSession:
         self.lan: ipaddress.IPv4Interface | None = None
         self.dns: list[str] = []
         self.rtt: float | None = None
+        self.reach = ""
         self.since = datetime.datetime.now(datetime.UTC)
         self.over: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
         self._shell = shell
@@ -87,6 +88,7 @@ class MasterSession:
             Key.RTT_MS: round(self.rtt * 1000, 1) if self.rtt is not None else None,
             Key.SINCE: self.since.isoformat(timespec="seconds"),
             Key.REASON: self.wish.reason or None,
+            Key.REACH: self.reach or None,
         }
 
     def end(self, error: RdvError, *, as_wished: bool = False) -> None:
@@ -97,6 +99,7 @@ class MasterSession:
     def told(self, status: dict[str, str]) -> None:
         """What the RDV says of this master's session."""
         if status.get("state") == "up":
+            self.reach = status.get("reach", "")
             self._up_at_rdv.set()
         if status.get("state") == "none" and self._known_to_rdv:
             why = status.get("ended", "") or "the RDV ended it"

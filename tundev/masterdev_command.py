@@ -235,6 +235,7 @@ async def _connect(agent: AgentClient, arguments: argparse.Namespace) -> int:
     print(f"connected to {arguments.onsite} in {arguments.mode}")
     print(f"  LAN address of the onsite  {status[Key.LAN]}")
     print(f"  DNS servers there          {' '.join(status.get(Key.DNS, [])) or '-'}")
+    print(f"  what may be reached        {_reach(status.get(Key.REACH, ''))}")
     print(f"  round-trip time            {status.get(Key.RTT_MS, '-')} ms", flush=True)
     if arguments.detach:
         return 0
@@ -248,6 +249,11 @@ async def _connect(agent: AgentClient, arguments: argparse.Namespace) -> int:
     last = ended.result()
     print(f"the session is over: {last.get(Key.ENDED, 'for an unknown reason')}", flush=True)
     return 0 if last.get(Key.ENDED_AS_WISHED) else SessionFailed.exit_code
+
+
+def _reach(told: str) -> str:
+    """In words; a list of destinations is that already, and an older RDV tells nothing."""
+    return {"lan": "the LAN there", "all": "all that the onsite can reach", "": "-"}.get(told, told)
 
 
 async def _disconnect(agent: AgentClient) -> None:

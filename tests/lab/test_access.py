@@ -76,6 +76,9 @@ def test_a_rule_says_who_is_seen_in_which_mode_how_far_and_with_what_reason(lab:
             only_port_80(lab)
             (row,) = listed(lab)
             assert (row["rule"], row["reach"], row["state"]) == ("camera", f"{CAMERA} 80/tcp", "up")
+            # The technician is told too.
+            status = json.loads(lab.master.run(["masterdev", "status", "--json"]).out)
+            assert status["reach"] == f"{CAMERA} 80/tcp"
 
             # A file with a fault changes nothing, also for the next manager.
             write_rules(lab.rdv, rules.replace("require_reason = true", 'require_reason = "yes"'))
