@@ -56,6 +56,7 @@ class Agent(ABC):
         self._route: Route | None = None
         self._oddity = ""
         self._uplink_changed = asyncio.Event()
+        self._dialled_from: Uplink | None = None
         self._readiness = Readiness()
         self._bus: MessageBus | None = None
         self._one_time_key = OneTimeKey(settings.config.rdv.enrol_key)
@@ -130,9 +131,8 @@ class Agent(ABC):
             except RdvError as error:
                 self._failed(error)
             pause = backoff.next()
-            self._uplink_changed.clear()
             try:
-                # A network that comes or changes is worth a try at once.
+                # A network that comes or changes is worth a try at once, also if it did so meanwhile.
                 async with asyncio.timeout(pause):
                     await self._uplink_changed.wait()
             except TimeoutError:
@@ -149,6 +149,8 @@ class Agent(ABC):
         while self.uplink is None:
             self._uplink_changed.clear()
             await self._uplink_changed.wait()
+        self._uplink_changed.clear()
+        self._dialled_from = self.uplink
         failures: dict[Route, RdvError] = {}
         for route in self._routes.order(self.uplink, asyncio.get_running_loop().time()):
             try:
@@ -189,10 +191,9 @@ class Agent(ABC):
 
     async def _until_moved(self, serving: Any) -> None:
         """Serve until that ends, or until this device has another address: the connection is dead then."""
-        used = self.uplink
         work = asyncio.ensure_future(serving)
         try:
-            while True:
+            while self.uplink in (None, self._dialled_from):
                 self._uplink_changed.clear()
                 moved = asyncio.create_task(self._uplink_changed.wait())
                 await asyncio.wait({work, moved}, return_when=asyncio.FIRST_COMPLETED)
@@ -200,8 +201,7 @@ class Agent(ABC):
                 if work.done():
                     await work
                     return
-                if self.uplink is not None and self.uplink != used:
-                    raise RdvUnreachable("the uplink changed")
+            raise RdvUnreachable("the uplink changed")
         finally:
             work.cancel()
             await asyncio.gather(work, return_exceptions=True)

@@ -68,7 +68,7 @@ class OneTimeKey:
         if self._private is None:
             raise refusal
         log.info("the RDV does not know this device's key yet; enrolling")
-        public = await asyncio.to_thread(settings.public_key(self._key).read_text, "ascii")
+        public = await asyncio.to_thread(settings.read_public_key, self._key)
         file = self._run / paths.ENROL_KEY.name
         await asyncio.to_thread(_place, file, self._private, self._user)
         try:

@@ -10,7 +10,7 @@ from pathlib import Path
 from tundev import config, paths
 from tundev.config import Config, Server, Transport
 from vtunlib import files
-from vtunlib.errors import ConfigError
+from vtunlib.errors import ConfigError, NotFound
 from vtunlib.run import run
 from vtunlib.tunnel import UplinkType
 
@@ -108,3 +108,17 @@ def group_of_ssh(user: str = paths.USER) -> int:
 def public_key(key: Path = paths.KEY) -> Path:
     """The file of the public half."""
     return key.with_name(f"{key.name}.pub")
+
+
+def read_public_key(key: Path = paths.KEY) -> str:
+    """The line in it. Raises NotFound where it cannot be read."""
+    path = public_key(key)
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except PermissionError:
+        raise NotFound(f"cannot read {path}", "run it as root") from None
+    except (OSError, UnicodeDecodeError):
+        raise NotFound(
+            f"there is no {path}, or it is damaged",
+            f"delete {key} too and restart the agent, which makes both; then 'rdv-admin device re-enrol'",
+        ) from None

@@ -10,7 +10,7 @@ from tundev import client, settings
 from tundev.client import AgentClient
 from tundev.masterdev_command import status_text
 from vtunlib import bus as buses
-from vtunlib.errors import ConfigError, NotFound, NotRunning, RdvError
+from vtunlib.errors import ConfigError, NotRunning, RdvError
 from vtunlib.tunnel import Role
 
 _EXAMPLES = """\
@@ -40,14 +40,9 @@ async def _work(as_json: bool) -> int:
 
 
 async def _key() -> int:
-    path = settings.public_key()
-    try:
-        print(path.read_text(encoding="ascii").strip())
-    except FileNotFoundError:
+    if not settings.public_key().exists():
         settings.ensure_key()
-        print(path.read_text(encoding="ascii").strip())
-    except PermissionError:
-        raise NotFound(f"cannot read {path}", "run it as root") from None
+    print(settings.read_public_key())
     return 0
 
 

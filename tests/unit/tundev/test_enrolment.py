@@ -19,6 +19,7 @@ from vtunlib.errors import (
     AuthenticationRefused,
     ConfigError,
     NotAllowed,
+    NotFound,
     ProtocolError,
     RdvError,
 )
@@ -200,6 +201,14 @@ def test_a_refused_one_time_key_says_what_to_ask_for(tmp_path: Path, private: st
 def test_without_a_one_time_key_the_refusal_stands(tmp_path: Path) -> None:
     key = one_time_key(tmp_path, None, "exit 1")
     with pytest.raises(AuthenticationRefused, match="not with this device's key"):
+        asyncio.run(key.enrol(ENDPOINT, REFUSAL))
+    assert not (tmp_path / "seen").exists()
+
+
+def test_a_public_key_that_is_gone_is_told_and_nothing_is_used_up(tmp_path: Path, private: str) -> None:
+    key = one_time_key(tmp_path, private, "exit 1")
+    (tmp_path / "id_ed25519.pub").unlink()
+    with pytest.raises(NotFound, match=r"there is no .*id_ed25519\.pub.*; delete .*/id_ed25519 too"):
         asyncio.run(key.enrol(ENDPOINT, REFUSAL))
     assert not (tmp_path / "seen").exists()
 

@@ -1,0 +1,60 @@
+"""When an agent gives a connection up because this device is elsewhere on the network now."""
+
+from __future__ import annotations
+
+import asyncio
+from ipaddress import IPv4Interface
+
+import pytest
+
+from tundev import config
+from tundev.config import Rdv, Server
+from tundev.lan import Uplink
+from tundev.onsitedev import OnsiteAgent
+from tundev.settings import Settings
+from vtunlib.errors import RdvUnreachable
+
+HERE, THERE = (Uplink("eth0", IPv4Interface(f"192.0.2.{host}/24")) for host in (1, 2))
+
+
+async def held(*uplinks: Uplink | None) -> str:
+    """How a connection ends that was dialled from HERE, while the uplink becomes each of these."""
+    rdv = Rdv(Server("rdv.example.com"), "rpi1100", "ssh-ed25519 AAAA")
+    agent = OnsiteAgent(Settings(config.Config(rdv)))
+    agent._dialled_from = HERE
+    over = asyncio.Event()
+
+    async def move() -> None:
+        for uplink in uplinks:
+            agent.uplink = uplink
+            agent._uplink_changed.set()
+            await asyncio.sleep(0)
+        if uplinks[-1] == HERE:  # otherwise nothing but the move ends it
+            over.set()
+
+    agent.uplink = uplinks[0]
+    moving = asyncio.create_task(move())
+    try:
+        async with asyncio.timeout(10):
+            await agent._until_moved(over.wait())
+    except RdvUnreachable as error:
+        return error.message
+    finally:
+        await moving
+    return "served"
+
+
+@pytest.mark.parametrize(
+    ("uplinks", "ended"),
+    [
+        ((HERE, None, HERE), "served"),
+        ((THERE,), "the uplink changed"),
+        ((HERE, THERE), "the uplink changed"),
+        ((HERE, None, THERE), "the uplink changed"),
+    ],
+    ids=["back-again", "while-it-dialled", "while-it-served", "after-a-gap"],
+)
+def test_a_connection_lives_as_long_as_the_address_it_was_dialled_from(
+    uplinks: tuple[Uplink | None, ...], ended: str
+) -> None:
+    assert asyncio.run(held(*uplinks)) == ended
