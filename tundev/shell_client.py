@@ -38,6 +38,8 @@ WAIT_GRACE = 15.0
 ANSWER_LIMIT = 4 * 1024 * 1024
 """Characters of one answer: thousands of onsites with all that is known of each."""
 
+_NOT_LOGGED = "tunnel_secret:"
+"""How the one line of an answer begins that is in no log."""
 _WAITS = frozenset({Word.WAIT_CHANGE, Word.WAIT_MASTER_CONNECTION})
 
 Command = tuple[Word, Sequence[str]]
@@ -193,7 +195,8 @@ class Shell:
         if item.answer.done():
             return
         lines = answer.splitlines() if answer else []
-        log.debug("answered: %s: %r", item.line, lines)
+        told = [_NOT_LOGGED if line.startswith(_NOT_LOGGED) else line for line in lines]
+        log.debug("answered: %s: %r", item.line, told)
         error: RdvError | None = from_shell(lines[0]) if lines else None
         if error is None and any(not line.isprintable() for line in lines):
             error = ProtocolError("the RDV's answer holds control or unprintable characters")

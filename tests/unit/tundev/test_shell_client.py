@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import threading
 from collections.abc import Callable
 
 import pytest
 
+from tests.unit.tundev.parameters import PARAMETERS
 from tundev.shell_client import Shell
 from vtunlib.errors import Busy, ProtocolError, RdvUnreachable, TakenOver, UsageError
+from vtunlib.tunnel import VtunParameters
 from vtunlib.words import Wait, Word
 
 PROMPT = "rpi1100$ "
@@ -69,6 +72,17 @@ def test_several_lines_under_way_are_answered_in_order() -> None:
 
     answers = {"get_role": "master\n", "get_tunnel_mode": "L3\n"}
     assert against(answers, both) == [["master"], ["L3"]]
+
+
+def test_a_tunnels_secret_is_in_no_log(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG):
+        lines = against(
+            {"get_vtun_parameters": "".join(f"{line}\n" for line in PARAMETERS.to_lines())},
+            lambda shell: shell.ask(Word.GET_VTUN_PARAMETERS),
+        )
+    assert VtunParameters.from_lines(lines) == PARAMETERS  # type: ignore[arg-type]
+    assert PARAMETERS.tunnel_name in caplog.text
+    assert PARAMETERS.tunnel_secret not in caplog.text
 
 
 @pytest.mark.parametrize("answer", ["\x1b[2Jcleared\n", "a\x07b\n"])
