@@ -39,6 +39,10 @@ class Manager:
         self.arrivals.came(connection, [self._pid], [Event(Kind.ONLINE, "rpi1100")], former)
         return connection
 
+    async def settled(self) -> None:
+        """Until nothing is under way any more."""
+        await asyncio.gather(*self.arrivals._running)
+
 
 def run(work: Callable[[Manager], Awaitable[None]]) -> Manager:
     """The manager after `work`, with nothing under way any more."""
@@ -46,7 +50,7 @@ def run(work: Callable[[Manager], Awaitable[None]]) -> Manager:
     async def worked() -> Manager:
         manager = Manager()
         await work(manager)
-        await asyncio.gather(*manager.arrivals._running)
+        await manager.settled()
         manager.arrivals.close()
         return manager
 
@@ -56,7 +60,7 @@ def run(work: Callable[[Manager], Awaitable[None]]) -> Manager:
 def test_a_coming_is_told_with_address_and_transport() -> None:
     async def work(manager: Manager) -> None:
         connection = manager.login("203.0.113.21")
-        await asyncio.sleep(0.01)
+        await manager.settled()
         assert connection.origin == Origin("203.0.113.21", Transport.SSH)
 
     (event,) = run(work).recorded
@@ -96,7 +100,7 @@ def test_two_places_in_turn_are_reported_and_warned_of_until_the_device_has_a_ne
     async def work(manager: Manager) -> None:
         former = manager.login("192.0.2.1")
         for number in range(ALTERNATIONS):
-            await asyncio.sleep(0.01)
+            await manager.settled()
             former = manager.login(("198.51.100.7", "192.0.2.1")[number % 2], former=former)
 
     manager = run(work)

@@ -44,7 +44,7 @@ def test_at_the_deadline_the_program_and_its_children_are_ended() -> None:
     started = time.monotonic()
     with pytest.raises(Timeout, match=r"sh did not end within 0\.2 s"):
         run(["sh", "-c", "sleep 30 & sleep 30"], deadline=0.2)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 25, "the sleeping children were waited for"
 
 
 def test_output_that_is_not_text_is_replaced_not_fatal() -> None:

