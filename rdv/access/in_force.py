@@ -6,6 +6,7 @@ import datetime
 import hashlib
 import logging
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,10 @@ def load(file: Path = FILE, kept: Path = KEPT, former: InForce | None = None) ->
 
 
 def _keep(text: str, kept: Path) -> None:
+    """On the disk; not again where they are already, for each start would wait for it."""
+    with suppress(OSError, UnicodeDecodeError):
+        if kept.read_text(encoding="utf-8") == text:
+            return
     try:
         files.replace(kept, text.encode(), mode=0o600)
     except OSError as error:

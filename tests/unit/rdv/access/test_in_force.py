@@ -80,6 +80,14 @@ def test_only_root_reads_what_is_kept(rules: Rules) -> None:
     assert rules.kept.read_text() == GOOD and rules.kept.stat().st_mode & 0o777 == 0o600
 
 
+def test_what_is_kept_already_is_not_written_again(rules: Rules) -> None:
+    rules.file.write_text(GOOD)
+    rules.manager()
+    former = rules.kept.stat()
+    rules.manager()
+    assert rules.kept.stat() == former
+
+
 def test_without_any_file_that_can_be_taken_nobody_may_reach_anybody(rules: Rules) -> None:
     assert not allows(rules.manager(), "m1")
     rules.file.write_text(BAD)
