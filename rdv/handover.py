@@ -14,6 +14,7 @@ import os
 import socket
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from typing import Any
 
 from rdv import descriptor_store, peer
 from vtunlib.tunnel import Role
@@ -120,12 +121,16 @@ def encode(standings: Iterable[Standing]) -> bytes:
 
 
 def decode(data: bytes) -> list[Standing]:
-    """What was encoded. Raises ValueError or TypeError where this version cannot go on with it."""
+    """What was encoded, also by an older version, which told less.
+
+    Raises ValueError or TypeError where this version cannot go on with it.
+    """
     names = {one.name for one in fields(Standing)}
     standings = []
     for row in json.loads(data):
-        if set(row) != names:
-            raise ValueError(f"it tells {', '.join(sorted(row))}")
-        row |= {name: row[name].encode("latin-1") for name in ("unread", "unsent")}
-        standings.append(Standing(**row | {"role": Role(row["role"])}))
+        if not isinstance(row, dict) or not set(row) <= names:
+            raise ValueError(f"it tells {row!r:.200}")
+        told: dict[str, Any] = {**row, "role": Role(row.get("role", ""))}
+        told |= {name: row[name].encode("latin-1") for name in ("unread", "unsent") if name in row}
+        standings.append(Standing(**told))
     return standings

@@ -111,8 +111,14 @@ def test_what_nothing_was_told_of_is_closed_and_what_is_gone_is_passed_over(stor
         one.close()
 
 
+def test_what_an_older_version_did_not_tell_is_as_of_a_new_connection() -> None:
+    told = [{"cookie": 7, "role": "onsite", "since": 1, "greeted": True, "unread": "\xe4"}]
+    (standing,) = handover.decode(json.dumps(told).encode())
+    assert standing == Standing(7, Role.ONSITE, since=1, greeted=True, unread=b"\xe4")
+
+
 @pytest.mark.parametrize(
-    "told", [b"", b"[{}]", b"[[]]", b'{"a": 1}', b"\xff", json.dumps([{"cookie": 1}]).encode()]
+    "told", [b"", b"[{}]", b"[[]]", b'{"a": 1}', b"[5]", b"\xff", json.dumps([{"cookie": 1}]).encode()]
 )
 def test_what_another_version_told_ends_the_connections_and_nothing_else(store: Store, told: bytes) -> None:
     ((ours, theirs, _),) = connections(1)
