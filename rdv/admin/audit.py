@@ -128,7 +128,7 @@ def what(event: Event) -> str:
         if isinstance(more.get(key), int):
             words.append(f"{size(more[key])} {text}")
     if "rule" in more:
-        words.append(f"by {more['rule']}")
+        words.append(f"by rule {more['rule']}")
     if event.kind is Kind.DRAIN and "on" in more:
         words.append("no new sessions" if more["on"] else "new sessions again")
     words += [f"{key} {_text(value)}" for key, value in more.items() if key not in _SHOWN_APART]
