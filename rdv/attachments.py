@@ -15,19 +15,19 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from rdv import contract, peer
-from rdv.arrivals import Arrivals
 from rdv.audit.events import Event
 from rdv.audit.presence import Presence, boot_id
 from rdv.audit.store import Store
 from rdv.audit.writer import Recorder
 from rdv.bus_server import Call, Handler
-from rdv.conductor import Conductor
 from rdv.contract import Method
 from rdv.devices import Device
 from rdv.facts import Facts
-from rdv.logins import Logins
+from rdv.logins.arrivals import Arrivals
+from rdv.logins.origins import Logins
 from rdv.registry import Connection, Registry
-from rdv.session import REATTACH_GRACE
+from rdv.sessions.conductor import Conductor
+from rdv.sessions.session import REATTACH_GRACE
 from rdv.warnings import Warnings
 from vtunlib.errors import NotAllowed, RdvError, TakenOver, UsageError
 

@@ -19,12 +19,12 @@ from rdv.audit.forms import to_json
 from rdv.audit.writer import Recorder
 from rdv.bus_server import BusServer, Call, Handler
 from rdv.changes import Changes
-from rdv.conductor import Conductor
 from rdv.contract import Fact, Method
 from rdv.facts import short_text
-from rdv.logins import Logins
+from rdv.logins.origins import Logins
 from rdv.registry import Connection, Registry
-from rdv.session import Session, State
+from rdv.sessions.conductor import Conductor
+from rdv.sessions.session import Session, State
 from rdv.warnings import Warnings
 from vtunlib.errors import Busy
 from vtunlib.tunnel import Role

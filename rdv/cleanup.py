@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from rdv import accounts, leftovers
+from rdv import accounts
+from rdv.sessions import leftovers
 from vtunlib.errors import RdvError
 
 

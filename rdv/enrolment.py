@@ -25,8 +25,8 @@ from rdv.audit.forms import to_json
 from rdv.audit.store import StoreFailed
 from rdv.devices import DeviceStore
 from rdv.keys import Keys, OneTime
-from rdv.login_journal import following
-from rdv.logins import Logins, Origin
+from rdv.logins.login_journal import following
+from rdv.logins.origins import Logins, Origin
 from vtunlib import files
 from vtunlib.errors import NotAllowed, ProtocolError, RdvError, Timeout, UsageError
 

@@ -14,12 +14,13 @@ from prometheus_client import Counter as EventCounter
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from rdv import drain, traffic
+from rdv import drain
 from rdv.audit.events import Event, Kind
-from rdv.life import Life
 from rdv.registry import Registry
-from rdv.session import UP_DEADLINE, State
-from rdv.traffic import Traffic
+from rdv.sessions import traffic
+from rdv.sessions.life import Life
+from rdv.sessions.session import UP_DEADLINE, State
+from rdv.sessions.traffic import Traffic
 from rdv.tunnel_bytes import TunnelBytes
 from rdv.warnings import Warnings
 from vtunlib.errors import (
@@ -50,7 +51,7 @@ class Metrics(Collector):
         drain_file: Path = drain.FILE,
         strangers: Callable[[], int] = lambda: 0,
     ) -> None:
-        """strangers: how many were refused that are not known at all (rdv.refusals)."""
+        """strangers: how many were refused that are not known at all (rdv.logins.refusals)."""
         self._strangers = strangers
         self._drain_file = drain_file
         self._registry = registry

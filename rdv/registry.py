@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from rdv.devices import Device
 from rdv.facts import Facts
-from rdv.logins import Origin
+from rdv.logins.origins import Origin
 from rdv.pace import Pace
 from vtunlib.errors import NotAllowed, NotOnline
 from vtunlib.tunnel import Role

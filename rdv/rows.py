@@ -5,13 +5,13 @@ from __future__ import annotations
 import datetime
 from typing import TYPE_CHECKING, Any
 
-from rdv.session import Session, State
+from rdv.sessions.session import Session, State
 
 if TYPE_CHECKING:  # for who only shows them need not have all that makes them
     from rdv.drain import Drain
-    from rdv.life import Life
     from rdv.registry import Connection
-    from rdv.traffic import Traffic
+    from rdv.sessions.life import Life
+    from rdv.sessions.traffic import Traffic
 
 
 def device(connection: Connection, life: Life | None) -> dict[str, Any]:

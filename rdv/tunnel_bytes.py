@@ -6,7 +6,7 @@ the audit is told of its end, with what it had then.
 
 from __future__ import annotations
 
-from rdv.traffic import Traffic
+from rdv.sessions.traffic import Traffic
 
 _NOTHING = Traffic(0, 0)
 

@@ -24,9 +24,9 @@ from rdv.access.watch import Watch
 from rdv.audit.writer import Recorder
 from rdv.bus_service import BusService
 from rdv.devices import DeviceStore
-from rdv.login_journal import following
-from rdv.logins import Logins
-from rdv.refusals import Refusals
+from rdv.logins.login_journal import following
+from rdv.logins.origins import Logins
+from rdv.logins.refusals import Refusals
 from rdv.warnings import Warnings
 from vtunlib import bus as buses
 from vtunlib.errors import RdvError

@@ -15,11 +15,12 @@ import textwrap
 from collections.abc import Iterator
 from typing import Any
 
-from rdv import contract, drain, rows, served, session_files, settings, traffic
+from rdv import contract, drain, rows, served, settings
 from rdv.admin import inventory, tls
 from rdv.admin.link import manager, show_json
 from rdv.admin.shown import cell, fitted, heading, since, size, width
-from rdv.session import State
+from rdv.sessions import session_files, traffic
+from rdv.sessions.session import State
 from vtunlib import units
 from vtunlib.errors import ConfigError, NotRunning, RdvError, Timeout
 from vtunlib.table import table

@@ -6,8 +6,8 @@ from typing import Any
 
 from rdv.audit.events import Event, Kind
 from rdv.audit.forms import instant
-from rdv.session import Session
-from rdv.traffic import Traffic
+from rdv.sessions.session import Session
+from rdv.sessions.traffic import Traffic
 from vtunlib.errors import RdvError
 
 ACCOUNT_LIMIT = 64

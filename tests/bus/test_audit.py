@@ -16,8 +16,8 @@ from rdv.audit.forms import to_json, to_object
 from rdv.audit.store import Store
 from rdv.audit.writer import Recorder
 from rdv.bus_service import BusService
-from rdv.conductor import Conductor
-from rdv.session import Session
+from rdv.sessions.conductor import Conductor
+from rdv.sessions.session import Session
 from rdv.settings import Audit
 from rdv.warnings import Warnings
 from tests.bus.test_manager import ONLINE, Client, party, told, with_manager

@@ -14,13 +14,13 @@ from typing import Any
 
 from rdv import contract
 from rdv.contract import Method
-from rdv.conversation import LINES_AT_ONCE
 from rdv.facts import Facts, short_text
-from rdv.handover import Standing
-from rdv.manager_link import ManagerLink
-from rdv.masterdev_shell import MasterShell
-from rdv.onsitedev_shell import OnsiteShell
-from rdv.shell_session import ShellSession
+from rdv.shell.conversation import LINES_AT_ONCE
+from rdv.shell.handover import Standing
+from rdv.shell.manager_link import ManagerLink
+from rdv.shell.masterdev_shell import MasterShell
+from rdv.shell.onsitedev_shell import OnsiteShell
+from rdv.shell.shell_session import ShellSession
 from vtunlib.errors import NoSession, NotOnline, UsageError
 from vtunlib.words import LINE_LIMIT, Word, parse, prompt
 
@@ -139,7 +139,7 @@ async def _send(device: socket.socket, data: bytes) -> None:
 
 def check(kind: type[ShellSession], data: bytes) -> None:
     """One answer and one prompt for each line, and nothing done for a line that was refused."""
-    data = b"\n".join(data.split(b"\n")[: LINES_AT_ONCE // 2])  # those are free (rdv.conversation)
+    data = b"\n".join(data.split(b"\n")[: LINES_AT_ONCE // 2])  # those are free (rdv.shell.conversation)
     said, manager = asyncio.run(talk(kind, data))
     lines = data.split(b"\n")[:-1]
     ends = next((number for number, line in enumerate(lines) if is_logout(line)), None)

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from rdv import glue
 from rdv.access.reach import ALL, LAN, Reach, parse
+from rdv.sessions import glue
 from tests.netns.attach import attach
 from tests.unit.rdv.sessions import session
 from vtunlib.namespace import inside

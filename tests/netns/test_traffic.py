@@ -6,8 +6,8 @@ import os
 
 import pytest
 
-from rdv import traffic
-from rdv.traffic import Traffic
+from rdv.sessions import traffic
+from rdv.sessions.traffic import Traffic
 from tests.netns.attach import attach
 from tests.netns.conftest import ip
 from vtunlib.namespace import inside

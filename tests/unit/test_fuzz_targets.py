@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rdv.onsitedev_shell import OnsiteShell
-from rdv.shell_session import Command, ShellSession
+from rdv.shell.onsitedev_shell import OnsiteShell
+from rdv.shell.shell_session import Command, ShellSession
 from tests.fuzz.shell import SHELLS, check
 from tests.fuzz.targets import TARGETS
 from vtunlib.words import Word

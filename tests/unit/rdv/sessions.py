@@ -6,9 +6,9 @@ import dataclasses
 import datetime
 import ipaddress
 
-from rdv import addresses
 from rdv.access.reach import ALL, Reach
-from rdv.session import Leg, Session
+from rdv.sessions import addresses
+from rdv.sessions.session import Leg, Session
 from vtunlib.tunnel import TunnelMode, VtunParameters
 
 

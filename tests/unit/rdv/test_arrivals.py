@@ -6,13 +6,13 @@ import asyncio
 import datetime
 from collections.abc import Awaitable, Callable
 
-from rdv.arrivals import Arrivals
 from rdv.audit.events import Event, Kind
 from rdv.audit.store import Seen
-from rdv.clones import ALTERNATIONS
 from rdv.devices import Device
-from rdv.login_lines import Accepted
-from rdv.logins import Logins, Origin, Transport
+from rdv.logins.arrivals import Arrivals
+from rdv.logins.clones import ALTERNATIONS
+from rdv.logins.login_lines import Accepted
+from rdv.logins.origins import Logins, Origin, Transport
 from rdv.registry import Connection
 from rdv.warnings import Warnings
 from vtunlib.tunnel import Role

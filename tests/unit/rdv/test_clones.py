@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 
-from rdv.clones import ALTERNATIONS, QUIET, TAKEOVERS, WINDOW, Takeover, Takeovers
+from rdv.logins.clones import ALTERNATIONS, QUIET, TAKEOVERS, WINDOW, Takeover, Takeovers
 from tundev.backoff import Backoff
 
 START = datetime.datetime(2026, 12, 2, tzinfo=datetime.UTC)

@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from rdv import glue
 from rdv.access.reach import ALL, LAN, Reach, parse
+from rdv.sessions import glue
 from tests.unit.rdv.sessions import session
 from vtunlib.network import Address, Bridge, NftTable, Port, Route, Rule, Tun
 from vtunlib.tunnel import TunnelMode

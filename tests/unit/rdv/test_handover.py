@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from rdv import descriptor_store, handover, peer
-from rdv.handover import Standing
+from rdv import peer
+from rdv.shell import descriptor_store, handover
+from rdv.shell.handover import Standing
 from vtunlib.errors import RdvError
 from vtunlib.tunnel import Role
 

@@ -19,7 +19,7 @@ def test_a_record_s_fields_become_the_journal_s(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journal:
         journal.bind(str(tmp_path / "journal"))
         handler = JournalHandler("test", str(tmp_path / "journal"))
-        record = logging.LogRecord("rdv.life", logging.WARNING, "", 0, "leg of %s", ("rpi1",), None)
+        record = logging.LogRecord("rdv.sessions.life", logging.WARNING, "", 0, "leg of %s", ("rpi1",), None)
         record.fields = {"RDV_SESSION": "0123abcd"}
         handler.emit(record)
         lines = journal.recv(4096).decode().splitlines()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rdv.login_lines import Accepted, Line, Refused, Stranger, TlsCame, TlsWentOn, of_sshd, of_stunnel
+from rdv.logins.login_lines import Accepted, Line, Refused, Stranger, TlsCame, TlsWentOn, of_sshd, of_stunnel
 
 KEY = "SHA256:CEPTrbn+nbCiTUTkvCr2a7tyrk3L5bCq0YZw8LC1iAg"
 TAIL = f"ssh2: ED25519 {KEY}"

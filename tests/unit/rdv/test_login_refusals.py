@@ -11,9 +11,9 @@ import pytest
 
 from rdv.audit.events import Event, Kind
 from rdv.audit.store import Store
-from rdv.login_lines import Refused, Stranger
-from rdv.logins import Origin, Transport
-from rdv.refusals import REPEAT_SECONDS, UNKNOWN, Refusals, Repeats, why
+from rdv.logins.login_lines import Refused, Stranger
+from rdv.logins.origins import Origin, Transport
+from rdv.logins.refusals import REPEAT_SECONDS, UNKNOWN, Refusals, Repeats, why
 
 OWN, OLD, ONE_TIME, NEWER = (f"SHA256:{letter * 43}" for letter in "abcd")
 START = datetime.datetime(2026, 12, 2, 9, tzinfo=datetime.UTC)

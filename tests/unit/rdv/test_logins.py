@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from rdv.login_lines import Accepted, Line, Refused, Stranger, TlsCame, TlsWentOn
-from rdv.logins import Logins, Origin, Remembered, Transport
+from rdv.logins.login_lines import Accepted, Line, Refused, Stranger, TlsCame, TlsWentOn
+from rdv.logins.origins import Logins, Origin, Remembered, Transport
 
 KEY = "SHA256:CEPTrbn+nbCiTUTkvCr2a7tyrk3L5bCq0YZw8LC1iAg"
 DIRECT = Accepted(70, "rpi1100", "203.0.113.21", 40112, KEY)

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rdv import addresses
 from rdv.devices import Device, DeviceStore, check_account
 from rdv.facts import Facts
-from rdv.lines import Lines
 from rdv.registry import Connection, Registry
+from rdv.sessions import addresses
+from rdv.shell.lines import Lines
 from vtunlib.errors import (
     AlreadyExists,
     ConfigError,

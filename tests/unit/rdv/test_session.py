@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from rdv.session import (
+from rdv.sessions.session import (
     REATTACH_GRACE,
     SILENCE_LIMIT,
     UP_DEADLINE,

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from rdv import session_files
 from rdv.access.reach import LAN, Reach, parse
-from rdv.session import State
+from rdv.sessions import session_files
+from rdv.sessions.session import State
 from tests.unit.rdv.sessions import other, session
 from vtunlib.tunnel import Role, TunnelMode
 

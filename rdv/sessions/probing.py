@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from rdv import glue
-from rdv.session import Session
+from rdv.sessions import glue
+from rdv.sessions.session import Session
 from vtunlib import probe
 from vtunlib.tunnel import TunnelMode
 

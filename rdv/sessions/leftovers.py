@@ -10,9 +10,9 @@ import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from rdv import legs, session_files
-from rdv.life import namespace_unit
-from rdv.session import Session
+from rdv.sessions import legs, session_files
+from rdv.sessions.life import namespace_unit
+from rdv.sessions.session import Session
 from vtunlib import namespace, units
 from vtunlib.errors import RdvError
 

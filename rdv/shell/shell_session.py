@@ -13,8 +13,8 @@ from typing import Any, ClassVar
 
 from rdv import contract
 from rdv.contract import Fact, Method
-from rdv.conversation import Conversation
-from rdv.manager_link import ManagerAway
+from rdv.shell.conversation import Conversation
+from rdv.shell.manager_link import ManagerAway
 from vtunlib import words
 from vtunlib.errors import RdvError, UsageError
 from vtunlib.words import Wait, Word

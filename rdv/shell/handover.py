@@ -16,7 +16,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from rdv import descriptor_store, peer
+from rdv import peer
+from rdv.shell import descriptor_store
 from vtunlib.tunnel import Role
 
 KEPT_LIMIT = 4000
@@ -54,7 +55,7 @@ class Standing:
     """The command line, in words, of a wait that is under way; empty where none is."""
     ends: float = 0.0
     """When that wait ends, by the monotonic clock, which goes on over processes."""
-    # As rdv.lines.Lines has them; told only when the connection is at rest.
+    # As rdv.shell.lines.Lines has them; told only when the connection is at rest.
     unread: bytes = b""
     overlong: bool = False
     unsent: bytes = b""

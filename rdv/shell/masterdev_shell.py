@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from rdv import contract
 from rdv.contract import Fact
-from rdv.shell_session import COMMON, Command, ShellSession
+from rdv.shell.shell_session import COMMON, Command, ShellSession
 from vtunlib.errors import UsageError
 from vtunlib.tunnel import Role
 from vtunlib.words import Wait, Word

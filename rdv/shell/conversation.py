@@ -16,10 +16,10 @@ from contextlib import contextmanager
 from typing import ClassVar
 
 from rdv import contract
-from rdv.handover import Standing
-from rdv.lines import Lines
-from rdv.manager_link import ManagerAway, ManagerLink
 from rdv.pace import Pace
+from rdv.shell.handover import Standing
+from rdv.shell.lines import Lines
+from rdv.shell.manager_link import ManagerAway, ManagerLink
 from vtunlib import words
 from vtunlib.errors import NotAllowed, RdvError, printable
 from vtunlib.tunnel import Role

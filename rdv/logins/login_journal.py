@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from rdv import login_lines
-from rdv.login_lines import Line, Refused, Stranger
+from rdv.logins import login_lines
+from rdv.logins.login_lines import Line, Refused, Stranger
 
 SSHD = "rdv-sshd.service"
 STUNNEL = "rdv-stunnel.service"

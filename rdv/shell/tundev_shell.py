@@ -2,7 +2,7 @@
 
 It has no privileges. Who a device is it reads from the kernel for its prompt;
 what counts is what the manager reads from the same socket. Told to end, it hands
-the devices' connections over to the next process (rdv.handover).
+the devices' connections over to the next process (rdv.shell.handover).
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from rdv import contract, descriptor_store, handover, journal, peer
-from rdv.handover import Standing
-from rdv.manager_link import ManagerLink
-from rdv.masterdev_shell import MasterShell
-from rdv.onsitedev_shell import OnsiteShell
+from rdv import contract, journal, peer
 from rdv.pace import Pace
-from rdv.shell_session import ShellSession
+from rdv.shell import descriptor_store, handover
+from rdv.shell.handover import Standing
+from rdv.shell.manager_link import ManagerLink
+from rdv.shell.masterdev_shell import MasterShell
+from rdv.shell.onsitedev_shell import OnsiteShell
+from rdv.shell.shell_session import ShellSession
 from vtunlib import bus as buses
 from vtunlib.errors import Busy, RdvError
 from vtunlib.service import Readiness, until_told

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from ipaddress import IPv4Network
 
-from rdv import addresses, drain, leftovers, legs, session_files, traffic
+from rdv import drain
 from rdv.access import decision
 from rdv.access.decision import Answer
 from rdv.access.in_force import AccessList
@@ -22,10 +22,11 @@ from rdv.audit.events import Event
 from rdv.audit.store import Store
 from rdv.audit.writer import Recorder
 from rdv.facts import short_text
-from rdv.life import Life
 from rdv.pace import Pace
 from rdv.registry import Connection, Registry, not_online
-from rdv.session import Decision, Leg, Session, State
+from rdv.sessions import addresses, leftovers, legs, session_files, traffic
+from rdv.sessions.life import Life
+from rdv.sessions.session import Decision, Leg, Session, State
 from vtunlib import namespace, units
 from vtunlib.errors import (
     Busy,

@@ -1,7 +1,7 @@
 """What has gone through a session: the counters of its tunnel device on the onsite's side.
 
 Bytes are those of IP packets (L3) or Ethernet frames (L2) without what vtun and SSH
-add. The RDV's own questions through the legs (rdv.probing) are among them.
+add. The RDV's own questions through the legs (rdv.sessions.probing) are among them.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from rdv import glue
+from rdv.sessions import glue
 from vtunlib.errors import NotFound, RdvError
 from vtunlib.namespace import inside
 from vtunlib.network.kernel import Kernel

@@ -1,7 +1,7 @@
 """From where each device is logged in: what sshd and stunnel have said, put together.
 
 Behind stunnel sshd sees this host; stunnel tells from where that connection came, by
-the port that both of them see. It reads no journal itself (rdv.login_journal), and
+the port that both of them see. It reads no journal itself (rdv.logins.login_journal), and
 keeps no more than it has room for: the oldest goes.
 """
 
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Generic, TypeVar
 
-from rdv.login_lines import Accepted, Line, Refused, Stranger, TlsCame, TlsWentOn
+from rdv.logins.login_lines import Accepted, Line, Refused, Stranger, TlsCame, TlsWentOn
 
 ROOM = 8192
 """Logins and TLS connections that are remembered: more than come in while any is waited for."""

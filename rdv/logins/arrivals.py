@@ -14,8 +14,8 @@ from collections.abc import Mapping, Sequence
 
 from rdv.audit.events import Event, Kind, Record
 from rdv.audit.store import Seen
-from rdv.clones import QUIET, Takeover, Takeovers
-from rdv.logins import Logins, Origin, Transport
+from rdv.logins.clones import QUIET, Takeover, Takeovers
+from rdv.logins.origins import Logins, Origin, Transport
 from rdv.registry import Connection
 from rdv.warnings import Warnings
 

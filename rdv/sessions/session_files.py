@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from rdv.access import reach
-from rdv.session import Leg, Session, State
+from rdv.sessions.session import Leg, Session, State
 from vtunlib.errors import RdvError
 from vtunlib.tunnel import Role, TunnelMode, VtunParameters
 from vtunlib.vtund_conf import server_config

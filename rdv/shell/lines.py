@@ -3,7 +3,7 @@
 Nothing is taken from the socket before somebody waits for it, and a wait that is
 cancelled loses nothing: what has come and what has not been sent yet stay here.
 So a connection can be stopped between any two bytes, and another process can go
-on with it (rdv.handover).
+on with it (rdv.shell.handover).
 """
 
 from __future__ import annotations

@@ -14,8 +14,9 @@ import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from rdv import peer, session_files
-from rdv.session import Session
+from rdv import peer
+from rdv.sessions import session_files
+from rdv.sessions.session import Session
 from vtunlib import units
 from vtunlib.errors import MissingProgram, RdvError
 from vtunlib.namespace import path as namespace_path

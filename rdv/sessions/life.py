@@ -1,7 +1,7 @@
-"""One session's life: the effects of what rdv.session decides, and nothing decided here.
+"""One session's life: the effects of what rdv.sessions.session decides, and nothing decided here.
 
 What a session has started is named for its id, so what is left after a crash is
-found and taken away without any memory (rdv.leftovers).
+found and taken away without any memory (rdv.sessions.leftovers).
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from rdv import glue, legs, probing, session_files, traffic
 from rdv.audit import sessions as told
 from rdv.audit.events import Record
-from rdv.session import ROLES, Decision, Facts, Session, State, next_deadline, next_state
+from rdv.sessions import glue, legs, probing, session_files, traffic
+from rdv.sessions.session import ROLES, Decision, Facts, Session, State, next_deadline, next_state
 from vtunlib import units
 from vtunlib.errors import RdvError
 from vtunlib.network import Network, watch_carriers

@@ -16,8 +16,8 @@ from typing import Any
 
 from rdv.audit.events import Event, Kind, Record
 from rdv.audit.store import Store
-from rdv.login_lines import Refused, Stranger
-from rdv.logins import Origin
+from rdv.logins.login_lines import Refused, Stranger
+from rdv.logins.origins import Origin
 from vtunlib.errors import RdvError
 
 HISTORY = (
@@ -140,7 +140,7 @@ class Repeats:
 
 
 Where = Callable[[str, int], Awaitable[Origin]]
-"""From where a connection came that sshd has from that address and port (rdv.logins)."""
+"""From where a connection came that sshd has from that address and port (rdv.logins.origins)."""
 Ask = Callable[[Callable[[Store], list[Event]]], Awaitable[list[Event]]]
 """Puts a question to the audit's store (rdv.audit.writer)."""
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from rdv.contract import Fact
-from rdv.shell_session import COMMON, Command, ShellSession
+from rdv.shell.shell_session import COMMON, Command, ShellSession
 from vtunlib.tunnel import Role
 from vtunlib.words import Wait, Word
 

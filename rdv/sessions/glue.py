@@ -10,7 +10,7 @@ from __future__ import annotations
 import ipaddress
 
 from rdv.access import enforcement
-from rdv.session import Session
+from rdv.sessions.session import Session
 from vtunlib.network import Address, Bridge, Item, NftTable, Port, Route, Rule, Tun
 from vtunlib.tunnel import Role, TunnelMode
 
