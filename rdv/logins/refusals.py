@@ -36,6 +36,8 @@ ROOM = 1000
 """Refusals that are remembered, and that may be looked up at a time."""
 
 UNKNOWN = "a key that is not this device's"
+ITS_KEY = "its key"
+"""It is good, as far as the audit knows: the admin has changed the file by hand, perhaps."""
 
 
 def why(history: Sequence[Event], fingerprint: str, now: datetime.datetime) -> str:
@@ -70,7 +72,7 @@ def _about_key(history: Sequence[Event], fingerprint: str, now: datetime.datetim
             return f"its former key, cut off on {_day(event)}"
         if event.kind is Kind.DEVICE_REMOVED:
             return f"its former key, removed on {_day(event)}"
-    return "its key"
+    return ITS_KEY
 
 
 def _about_one_time_key(
@@ -175,13 +177,16 @@ class Refusals:
     async def _look_into(self, line: Refused) -> None:
         at = datetime.datetime.now(datetime.UTC)
         try:
-            reason = why(await self._history(line.account), line.fingerprint, at)
+            history = await self._history(line.account)
+            reason = why(history, line.fingerprint, at)
             if reason == UNKNOWN:
                 # Not a wait for something to be ready: only time tells that nobody enrols with it.
                 await asyncio.sleep(self._hold)
                 history = await self._history(line.account)
-                if _last(history, {Kind.ENROLLED, Kind.KEY_SET}, line.fingerprint) is not None:
-                    return
+            own = _last(history, {Kind.ENROLLED, Kind.KEY_SET}, line.fingerprint)
+            edge = at - datetime.timedelta(seconds=self._hold)
+            if reason in (UNKNOWN, ITS_KEY) and own is not None and own.at > edge:
+                return  # its own key, which became this device's only after it was tried
         except RdvError:
             return  # the audit cannot be read; its keeper says so
         if not reason:

@@ -149,8 +149,14 @@ def test_strangers_are_counted(tmp_path: Path) -> None:
 def test_a_new_device_s_own_key_is_no_refusal_once_it_is_enrolled(tmp_path: Path) -> None:
     with Store(tmp_path / "audit.db") as store:
         store.append(history(ADDED, ISSUED))
-    enrolled = history(ENROLLED)
+    enrolled = [Event(Kind.ENROLLED, "rpi1100", more=ENROLLED[1])]
     assert told(tmp_path / "audit.db", [LINE], lambda store: store.append(enrolled)) == ([], 0)
     other = Refused("rpi1100", "203.0.113.21", 40112, OLD)
     events, _ = told(tmp_path / "audit.db", [other])
     assert [event.more["why"] for event in events] == [UNKNOWN]
+
+
+def test_it_is_none_either_where_the_line_is_heard_only_after_the_enrolment(tmp_path: Path) -> None:
+    with Store(tmp_path / "audit.db") as store:
+        store.append([*history(ADDED, ISSUED), Event(Kind.ENROLLED, "rpi1100", more=ENROLLED[1])])
+    assert told(tmp_path / "audit.db", [LINE]) == ([], 0)
