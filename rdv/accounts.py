@@ -1,6 +1,6 @@
 """The Unix accounts of devices. Root only.
 
-An account can log in to rdv-sshd alone, with its key (rdv.keys), where the word of
+An account can log in to rdv-sshd alone, with its key (rdv.enrolment.keys), where the word of
 the key's line gives it its relay and nothing else.
 """
 
@@ -15,7 +15,7 @@ import time
 from collections.abc import Collection
 from pathlib import Path
 
-from rdv import keys
+from rdv.enrolment import keys
 from rdv.peer import DEVICES_GROUP, ROLE_GROUPS
 from vtunlib.errors import AlreadyExists, NotFound, Timeout
 from vtunlib.run import run

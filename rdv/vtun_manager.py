@@ -22,12 +22,12 @@ from rdv.access.groups import Groups
 from rdv.access.in_force import AccessList
 from rdv.access.watch import Watch
 from rdv.audit.writer import Recorder
-from rdv.bus_service import BusService
 from rdv.devices import DeviceStore
 from rdv.logins.login_journal import following
 from rdv.logins.origins import Logins
 from rdv.logins.refusals import Refusals
-from rdv.warnings import Warnings
+from rdv.manager.bus_service import BusService
+from rdv.manager.warnings import Warnings
 from vtunlib import bus as buses
 from vtunlib.errors import RdvError
 from vtunlib.service import Readiness, until_told
@@ -89,8 +89,8 @@ async def _metrics(
         yield
         return
     # Here, for it is much to import for who does not want it.
-    from rdv.metrics import Metrics
-    from rdv.metrics_http import serving
+    from rdv.metrics.collector import Metrics
+    from rdv.metrics.metrics_http import serving
 
     metrics = Metrics(
         service.registry, service.conductor, service.warnings, strangers=lambda: refusals.strangers

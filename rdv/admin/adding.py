@@ -1,7 +1,7 @@
 """`rdv-admin device add|re-enrol|set-key`: making devices, and what opens their accounts.
 
 The usual way is a bundle with a one-time key: the device makes its own key and hands it
-over itself (rdv.enrolment). Carrying a public key here by hand stays possible.
+over itself (rdv.enrolment.service). Carrying a public key here by hand stays possible.
 """
 
 from __future__ import annotations
@@ -13,14 +13,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from rdv import accounts, bundle, durations, keys, settings
+from rdv import accounts, durations, settings
 from rdv.admin.cutting_off import disconnect
 from rdv.admin.link import note, record
 from rdv.audit.events import Event, Kind
-from rdv.bundle import Bundle
 from rdv.devices import Device, DeviceStore, check_account
+from rdv.enrolment import bundle, keys
+from rdv.enrolment.bundle import Bundle
+from rdv.enrolment.keys import Keys, OneTime
 from rdv.facts import short_text
-from rdv.keys import Keys, OneTime
 from rdv.tls import files as tls_files
 from rdv.tls.bundle import prepare as certificate_for
 from vtunlib import files

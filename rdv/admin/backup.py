@@ -10,10 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from rdv import accounts, backup, restore, restore_mark
+from rdv import accounts
 from rdv.admin.link import note, record
 from rdv.audit.events import Event, Kind
-from rdv.restore import Staged
+from rdv.backup import archive as backup
+from rdv.backup import restore, restore_mark
+from rdv.backup.restore import Staged
 from vtunlib import units
 from vtunlib.errors import AlreadyExists, RdvError, UsageError
 

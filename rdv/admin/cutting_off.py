@@ -17,10 +17,11 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from rdv import accounts, contract, keys
+from rdv import accounts, contract
 from rdv.admin.link import manager, note, record
 from rdv.audit.events import Event, Kind
 from rdv.devices import DeviceStore, check_account
+from rdv.enrolment import keys
 from vtunlib.errors import ConfigError, NotFound, NotRunning, Timeout
 
 _DROP_SECONDS = 0.5

@@ -10,11 +10,12 @@ import argparse
 import json
 from typing import Any
 
-from rdv import contract, keys
+from rdv import contract
 from rdv.admin import adding, cutting_off, inventory
 from rdv.admin.link import manager, note, show_json
 from rdv.admin.shown import cell, fitted, width
 from rdv.devices import DeviceStore, check_account
+from rdv.enrolment import keys
 from vtunlib.errors import NotRunning, Timeout, printable
 from vtunlib.table import table
 

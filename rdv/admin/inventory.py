@@ -6,10 +6,11 @@ import datetime
 from collections.abc import Mapping
 from typing import Any
 
-from rdv import keys, rows
 from rdv.audit.store import Seen, Store, StoreFailed
 from rdv.devices import DeviceStore
-from rdv.keys import Keys
+from rdv.enrolment import keys
+from rdv.enrolment.keys import Keys
+from rdv.manager import rows
 from vtunlib.errors import ConfigError, NotFound, RdvError
 
 Row = dict[str, Any]

@@ -9,8 +9,8 @@ import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from rdv import restore_mark
 from rdv.admin.link import note, tell_recorded
+from rdv.backup import restore_mark
 from vtunlib.errors import NotAllowed, RdvError
 from vtunlib.version import VERSION
 

@@ -15,10 +15,11 @@ import textwrap
 from collections.abc import Iterator
 from typing import Any
 
-from rdv import contract, drain, rows, served, settings
+from rdv import contract, drain, served, settings
 from rdv.admin import inventory, tls
 from rdv.admin.link import manager, show_json
 from rdv.admin.shown import cell, fitted, heading, since, size, width
+from rdv.manager import rows
 from rdv.sessions import session_files, traffic
 from rdv.sessions.session import State
 from vtunlib import units

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rdv.audit.events import Event, Kind
 from rdv.audit.store import Seen
-from rdv.registry import Connection
+from rdv.manager.registry import Connection
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _RESTARTED = "the RDV was restarted"

@@ -22,8 +22,8 @@ from typing import Any, TypeVar
 from rdv.audit.events import Event, Record
 from rdv.audit.flood import Flood
 from rdv.audit.store import PATH, Store, StoreDamaged, StoreFailed
+from rdv.manager.warnings import Warnings
 from rdv.settings import Audit
-from rdv.warnings import Warnings
 
 RETRY_SECONDS = 5.0
 """After which a store that could not be written is tried again, also if nothing happens."""

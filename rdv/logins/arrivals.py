@@ -16,8 +16,8 @@ from rdv.audit.events import Event, Kind, Record
 from rdv.audit.store import Seen
 from rdv.logins.clones import QUIET, Takeover, Takeovers
 from rdv.logins.origins import Logins, Origin, Transport
-from rdv.registry import Connection
-from rdv.warnings import Warnings
+from rdv.manager.registry import Connection
+from rdv.manager.warnings import Warnings
 
 
 class Arrivals:

@@ -22,8 +22,8 @@ from rdv.audit.events import Event
 from rdv.audit.store import Store
 from rdv.audit.writer import Recorder
 from rdv.facts import short_text
+from rdv.manager.registry import Connection, Registry, not_online
 from rdv.pace import Pace
-from rdv.registry import Connection, Registry, not_online
 from rdv.sessions import addresses, leftovers, legs, session_files, traffic
 from rdv.sessions.life import Life
 from rdv.sessions.session import Decision, Leg, Session, State

@@ -1,1 +1,1 @@
-"""The tundev shell: the service with which devices talk, their commands, and its links to the manager."""
+"""A device's connection to its shell: lines and answers, kept over a restart, and the way to the manager."""

@@ -21,7 +21,7 @@ from pathlib import Path
 from rdv.audit.events import Event, Kind
 from rdv.audit.writer import Recorder
 from rdv.settings import Audit
-from rdv.warnings import Warnings
+from rdv.manager.warnings import Warnings
 
 async def main(path, name):
     recorder = Recorder(Audit(), Warnings(), Path(path))

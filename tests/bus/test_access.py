@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from rdv import contract
-from rdv.bus_service import BusService
 from rdv.contract import Fact
+from rdv.manager.bus_service import BusService
 from tests.bus.test_manager import ONLINE, Client, told, with_manager
 from vtunlib.errors import NotAllowed, NotOnline
 

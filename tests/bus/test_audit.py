@@ -15,11 +15,11 @@ from rdv.audit.events import Event, Kind
 from rdv.audit.forms import to_json, to_object
 from rdv.audit.store import Store
 from rdv.audit.writer import Recorder
-from rdv.bus_service import BusService
+from rdv.manager.bus_service import BusService
+from rdv.manager.warnings import Warnings
 from rdv.sessions.conductor import Conductor
 from rdv.sessions.session import Session
 from rdv.settings import Audit
-from rdv.warnings import Warnings
 from tests.bus.test_manager import ONLINE, Client, party, told, with_manager
 from vtunlib import bus as buses
 from vtunlib.errors import NotOnline, RdvError, SessionFailed

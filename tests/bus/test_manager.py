@@ -22,12 +22,12 @@ from rdv.access.rules import Party
 from rdv.access.watch import Watch
 from rdv.audit.store import Store, StoreFailed
 from rdv.audit.writer import Recorder
-from rdv.bus_service import BusService
 from rdv.contract import Fact, Method
 from rdv.devices import Device
-from rdv.registry import CHANGES_AT_ONCE
+from rdv.manager.bus_service import BusService
+from rdv.manager.registry import CHANGES_AT_ONCE
+from rdv.manager.warnings import Warnings
 from rdv.settings import Audit
-from rdv.warnings import Warnings
 from vtunlib import bus as buses
 from vtunlib.errors import (
     Busy,

@@ -16,14 +16,14 @@ import pytest
 from dbus_fast.aio.message_bus import MessageBus
 
 from rdv import contract
-from rdv.bus_server import BusServer, Call
 from rdv.contract import Method
+from rdv.manager.bus_server import BusServer, Call
+from rdv.masterdev_shell import MasterShell
+from rdv.onsitedev_shell import OnsiteShell
 from rdv.shell.handover import Standing, decode, encode
 from rdv.shell.manager_link import ManagerLink
-from rdv.shell.masterdev_shell import MasterShell
-from rdv.shell.onsitedev_shell import OnsiteShell
 from rdv.shell.shell_session import ShellSession
-from rdv.shell.tundev_shell import CONNECTIONS_AT_ONCE, ShellService
+from rdv.tundev_shell import CONNECTIONS_AT_ONCE, ShellService
 from vtunlib import bus as buses
 from vtunlib.errors import Busy
 from vtunlib.words import prompt

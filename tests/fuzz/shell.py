@@ -15,11 +15,11 @@ from typing import Any
 from rdv import contract
 from rdv.contract import Method
 from rdv.facts import Facts, short_text
+from rdv.masterdev_shell import MasterShell
+from rdv.onsitedev_shell import OnsiteShell
 from rdv.shell.conversation import LINES_AT_ONCE
 from rdv.shell.handover import Standing
 from rdv.shell.manager_link import ManagerLink
-from rdv.shell.masterdev_shell import MasterShell
-from rdv.shell.onsitedev_shell import OnsiteShell
 from rdv.shell.shell_session import ShellSession
 from vtunlib.errors import NoSession, NotOnline, UsageError
 from vtunlib.words import LINE_LIMIT, Word, parse, prompt

@@ -11,12 +11,12 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from rdv import keys as keys_of_device
 from rdv import settings
 from rdv.access import rules
 from rdv.devices import DeviceStore
+from rdv.enrolment import keys as keys_of_device
+from rdv.enrolment.keys import parse_key
 from rdv.facts import TEXT_LIMIT, Facts
-from rdv.keys import parse_key
 from tests.fuzz.shell import shell
 from tundev import config
 from tundev.enrolment import without_enrol_key

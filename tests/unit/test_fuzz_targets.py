@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rdv.shell.onsitedev_shell import OnsiteShell
+from rdv.onsitedev_shell import OnsiteShell
 from rdv.shell.shell_session import Command, ShellSession
 from tests.fuzz.shell import SHELLS, check
 from tests.fuzz.targets import TARGETS

@@ -13,8 +13,8 @@ from rdv.logins.arrivals import Arrivals
 from rdv.logins.clones import ALTERNATIONS
 from rdv.logins.login_lines import Accepted
 from rdv.logins.origins import Logins, Origin, Transport
-from rdv.registry import Connection
-from rdv.warnings import Warnings
+from rdv.manager.registry import Connection
+from rdv.manager.warnings import Warnings
 from vtunlib.tunnel import Role
 
 KEY = "SHA256:CEPTrbn+nbCiTUTkvCr2a7tyrk3L5bCq0YZw8LC1iAg"

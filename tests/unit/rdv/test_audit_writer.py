@@ -18,9 +18,9 @@ from rdv.audit.presence import Presence
 from rdv.audit.store import PORTION, Seen, Store, StoreFailed
 from rdv.audit.writer import Recorder
 from rdv.devices import Device
-from rdv.registry import Connection
+from rdv.manager.registry import Connection
+from rdv.manager.warnings import Warnings
 from rdv.settings import Audit
-from rdv.warnings import Warnings
 from tests.lab.host import wait_until
 from vtunlib.tunnel import Role
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from rdv import backup, restore, restore_mark
+from rdv.backup import archive as backup
+from rdv.backup import restore, restore_mark
 from vtunlib.errors import Busy, ConfigError, RdvError
 
 KEY = (

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from rdv import bundle
-from rdv.bundle import Bundle
 from rdv.devices import Device
+from rdv.enrolment import bundle
+from rdv.enrolment.bundle import Bundle
 from tests.lab.customer import make_key
 from vtunlib.errors import AlreadyExists, NotFound
 from vtunlib.tunnel import Role

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from rdv import enrolment, keys
-from rdv.enrolment import pending, read_line, take_over
-from rdv.keys import Keys, OneTime
+from rdv.enrolment import keys
+from rdv.enrolment import service as enrolment
+from rdv.enrolment.keys import Keys, OneTime
+from rdv.enrolment.service import pending, read_line, take_over
 from vtunlib.errors import NotAllowed, ProtocolError, RdvError, Timeout, UsageError
 
 OWN = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFPyhpCMiTo5eYVSRAtQ9ZxxhGBkXNEHcfTD0Hm5PN0k"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from rdv import keys
-from rdv.keys import Enrolment, Keys, OneTime, parse_key
+from rdv.enrolment import keys
+from rdv.enrolment.keys import Enrolment, Keys, OneTime, parse_key
 from vtunlib.errors import RdvError, UsageError
 from vtunlib.run import run
 

@@ -12,12 +12,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from rdv import drain
 from rdv.audit.events import Event, Kind, forget
 from rdv.devices import Device
-from rdv.metrics import Metrics
-from rdv.registry import Connection, Registry
+from rdv.manager.registry import Connection, Registry
+from rdv.manager.warnings import Warnings
+from rdv.metrics.collector import Metrics
+from rdv.metrics.tunnel_bytes import TunnelBytes
 from rdv.sessions.life import Life
 from rdv.sessions.traffic import Traffic
-from rdv.tunnel_bytes import TunnelBytes
-from rdv.warnings import Warnings
 from tests.unit.rdv.sessions import other, session
 from vtunlib.tunnel import Role, TunnelMode
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from rdv import metrics_http
-from rdv.metrics_http import CLIENTS, HEAD_LIMIT, serving, status_of
+from rdv.metrics import metrics_http
+from rdv.metrics.metrics_http import CLIENTS, HEAD_LIMIT, serving, status_of
 from vtunlib.errors import RdvError
 
 BODY = b"rdv_devices_online 2\n"

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from rdv.devices import Device, DeviceStore, check_account
 from rdv.facts import Facts
-from rdv.registry import Connection, Registry
+from rdv.manager.registry import Connection, Registry
 from rdv.sessions import addresses
 from rdv.shell.lines import Lines
 from vtunlib.errors import (

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from rdv.warnings import Warnings
+from rdv.manager.warnings import Warnings
 
 
 def test_a_warning_stands_until_it_is_cleared_and_is_told_once(caplog: pytest.LogCaptureFixture) -> None:

@@ -14,8 +14,8 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-from rdv import keys
 from rdv.devices import Device
+from rdv.enrolment import keys
 from vtunlib import files
 from vtunlib.errors import AlreadyExists, NotFound, RdvError
 from vtunlib.run import run

@@ -17,12 +17,12 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from rdv import contract, journal, peer
+from rdv.masterdev_shell import MasterShell
+from rdv.onsitedev_shell import OnsiteShell
 from rdv.pace import Pace
 from rdv.shell import descriptor_store, handover
 from rdv.shell.handover import Standing
 from rdv.shell.manager_link import ManagerLink
-from rdv.shell.masterdev_shell import MasterShell
-from rdv.shell.onsitedev_shell import OnsiteShell
 from rdv.shell.shell_session import ShellSession
 from vtunlib import bus as buses
 from vtunlib.errors import Busy, RdvError

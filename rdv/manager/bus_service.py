@@ -11,21 +11,22 @@ from typing import Any
 
 from dbus_fast.aio.message_bus import MessageBus
 
-from rdv import contract, rows
+from rdv import contract
 from rdv.access.in_force import AccessList
-from rdv.admin_service import AdminService, because
-from rdv.attachments import SHELL_GRACE, Attachments, Identify
 from rdv.audit.forms import to_json
 from rdv.audit.writer import Recorder
-from rdv.bus_server import BusServer, Call, Handler
-from rdv.changes import Changes
 from rdv.contract import Fact, Method
 from rdv.facts import short_text
 from rdv.logins.origins import Logins
-from rdv.registry import Connection, Registry
+from rdv.manager import rows
+from rdv.manager.admin_service import AdminService, because
+from rdv.manager.attachments import SHELL_GRACE, Attachments, Identify
+from rdv.manager.bus_server import BusServer, Call, Handler
+from rdv.manager.changes import Changes
+from rdv.manager.registry import Connection, Registry
+from rdv.manager.warnings import Warnings
 from rdv.sessions.conductor import Conductor
 from rdv.sessions.session import Session, State
-from rdv.warnings import Warnings
 from vtunlib.errors import Busy
 from vtunlib.tunnel import Role
 from vtunlib.words import UNKNOWN

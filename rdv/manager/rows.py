@@ -9,7 +9,7 @@ from rdv.sessions.session import Session, State
 
 if TYPE_CHECKING:  # for who only shows them need not have all that makes them
     from rdv.drain import Drain
-    from rdv.registry import Connection
+    from rdv.manager.registry import Connection
     from rdv.sessions.life import Life
     from rdv.sessions.traffic import Traffic
 

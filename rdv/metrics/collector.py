@@ -16,13 +16,13 @@ from prometheus_client.registry import Collector
 
 from rdv import drain
 from rdv.audit.events import Event, Kind
-from rdv.registry import Registry
+from rdv.manager.registry import Registry
+from rdv.manager.warnings import Warnings
+from rdv.metrics.tunnel_bytes import TunnelBytes
 from rdv.sessions import traffic
 from rdv.sessions.life import Life
 from rdv.sessions.session import UP_DEADLINE, State
 from rdv.sessions.traffic import Traffic
-from rdv.tunnel_bytes import TunnelBytes
-from rdv.warnings import Warnings
 from vtunlib.errors import (
     Busy,
     Draining,

@@ -22,7 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
-from rdv import restore_mark
+from rdv.backup import restore_mark
 from vtunlib.errors import MissingProgram, RdvError
 from vtunlib.run import run
 

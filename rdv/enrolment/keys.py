@@ -2,7 +2,7 @@
 
 A file holds at most two lines. One is the device's own key, which gives it its shell
 and its leg. The other is a one-time key, with which a device may do nothing but hand
-over the public key that it has made for itself (rdv.enrolment), until the line's
+over the public key that it has made for itself (rdv.enrolment.service), until the line's
 time is over; sshd itself refuses it then. Root only.
 """
 

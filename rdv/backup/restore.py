@@ -2,7 +2,7 @@
 
 A backup is input: nothing of it is believed that was not checked, and until all of it
 was checked nothing of this server changes. What an interrupted restore leaves is a mark
-that says so (rdv.restore_mark); doing the restore again finishes it.
+that says so (rdv.backup.restore_mark); doing the restore again finishes it.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from rdv import backup
-from rdv.backup import BESIDE_DATABASE, FORMAT, MANIFEST, RESTORING, TREES, Manifest
+from rdv.backup import archive as backup
+from rdv.backup.archive import BESIDE_DATABASE, FORMAT, MANIFEST, RESTORING, TREES, Manifest
 from rdv.devices import Device, DeviceStore
 from vtunlib.errors import Busy, ConfigError, RdvError
 from vtunlib.run import run

@@ -19,16 +19,16 @@ from rdv.audit.events import Event
 from rdv.audit.presence import Presence, boot_id
 from rdv.audit.store import Store
 from rdv.audit.writer import Recorder
-from rdv.bus_server import Call, Handler
 from rdv.contract import Method
 from rdv.devices import Device
 from rdv.facts import Facts
 from rdv.logins.arrivals import Arrivals
 from rdv.logins.origins import Logins
-from rdv.registry import Connection, Registry
+from rdv.manager.bus_server import Call, Handler
+from rdv.manager.registry import Connection, Registry
+from rdv.manager.warnings import Warnings
 from rdv.sessions.conductor import Conductor
 from rdv.sessions.session import REATTACH_GRACE
-from rdv.warnings import Warnings
 from vtunlib.errors import NotAllowed, RdvError, TakenOver, UsageError
 
 SHELL_GRACE = 15.0
@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 Identify = Callable[[socket.socket], tuple[Device, int]]
 """Which device is connected, and its uid. Raises NotAllowed (rdv.peer.device)."""
 WatchSender = Callable[[str], Awaitable[None]]
-"""Have `sender_gone` called when that bus connection ends (rdv.bus_server)."""
+"""Have `sender_gone` called when that bus connection ends (rdv.manager.bus_server)."""
 
 
 class Attachments:

@@ -7,17 +7,18 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from rdv import contract, drain, rows
+from rdv import contract, drain
 from rdv.access.in_force import AccessList
 from rdv.audit.events import Record
 from rdv.audit.forms import from_json
-from rdv.bus_server import Call, Handler
 from rdv.contract import Method
 from rdv.facts import short_text
-from rdv.registry import Connection, Registry
+from rdv.manager import rows
+from rdv.manager.bus_server import Call, Handler
+from rdv.manager.registry import Connection, Registry
+from rdv.manager.warnings import Warnings
 from rdv.sessions import traffic
 from rdv.sessions.conductor import Conductor
-from rdv.warnings import Warnings
 from vtunlib.errors import NotAllowed, NotFound, RdvError
 from vtunlib.version import VERSION
 

@@ -1,6 +1,6 @@
 """What a device may do with its one-time key: hand over the public key that it made for itself. Once.
 
-sshd has let it in by the one-time key's line (rdv.keys), its login shell has joined its
+sshd has let it in by the one-time key's line (rdv.enrolment.keys), its login shell has joined its
 channel to the socket that this serves (rdv-enrol@.service, one process per connection),
 and who it is comes from the kernel. It says one line, its public key, and is told
 `enrolled` or why not. The new key stands on the disk before it is told so; what was
@@ -18,13 +18,14 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from rdv import accounts, contract, journal, keys, peer
+from rdv import accounts, contract, journal, peer
 from rdv.audit import store
 from rdv.audit.events import Event, Kind, Record
 from rdv.audit.forms import to_json
 from rdv.audit.store import StoreFailed
 from rdv.devices import DeviceStore
-from rdv.keys import Keys, OneTime
+from rdv.enrolment import keys
+from rdv.enrolment.keys import Keys, OneTime
 from rdv.logins.login_journal import following
 from rdv.logins.origins import Logins, Origin
 from vtunlib import files
