@@ -10,6 +10,7 @@ import asyncio
 import logging
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -29,8 +30,11 @@ from rdv.logins.refusals import Refusals
 from rdv.manager.bus_service import BusService
 from rdv.manager.warnings import Warnings
 from vtunlib import bus as buses
+from vtunlib import units
 from vtunlib.errors import RdvError
 from vtunlib.service import Readiness, until_told
+
+UNIT = "vtun-manager.service"
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +68,7 @@ async def _serve(
     await service.recover()
     watch = Watch(service.look_again, [in_force.FILE.parent, devices.DIRECTORY])
     async with AsyncExitStack() as stack:
-        stack.enter_context(following(logins.hear))
+        stack.enter_context(following(logins.hear, unheard=await asyncio.to_thread(_unheard)))
         stack.callback(refusals.close)
         stack.callback(service.finish)
         await stack.enter_async_context(_metrics(metrics, service, audit, refusals))
@@ -78,6 +82,16 @@ async def _serve(
             watch.stop()
             readiness.stopping()
     await service.conductor.finish()
+
+
+def _unheard() -> float:
+    """Since when no manager has listened to who is refused; seconds since the epoch."""
+    try:
+        former = units.last_active(UNIT)
+    except RdvError as error:
+        log.warning("%s", error)
+        return time.time()
+    return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) if former is None else former
 
 
 @asynccontextmanager

@@ -124,6 +124,17 @@ def is_active(unit: str) -> bool:
         return _property(bus, unit, _UNIT, "ActiveState") in ("active", "reloading")
 
 
+def last_active(unit: str) -> float | None:
+    """When `unit` was active last before it is now; seconds since the epoch.
+
+    None where it was not since the boot. A unit that is started again by itself after a
+    crash counts too. Raises RdvError.
+    """
+    with _connection() as bus:
+        microseconds: int = _value(bus, unit, _UNIT, "ActiveExitTimestamp", b"t")
+    return microseconds / 1e6 if microseconds else None
+
+
 def units_named(pattern: str) -> list[str]:
     """The units, but for the inactive ones, whose names match a shell pattern; sorted. Raises RdvError."""
     states = ["active", "reloading", "activating", "deactivating", "failed"]
@@ -203,15 +214,19 @@ def _call(bus: Any, method: bytes, signature: bytes, *values: Any, more: Sequenc
 
 
 def _property(bus: Any, unit: str, interface: bytes, name: str) -> str:
+    value: bytes = _value(bus, unit, interface, name, b"s")
+    return value.decode(errors="replace")
+
+
+def _value(bus: Any, unit: str, interface: bytes, name: str, signature: bytes) -> Any:
     from pystemd.dbusexc import DBusBaseError
     from pystemd.dbuslib import path_encode
 
     path = path_encode(b"/org/freedesktop/systemd1/unit", unit.encode())
     try:
-        value: bytes = bus.get_property(_SYSTEMD, path, interface, name.encode(), b"s")
+        return bus.get_property(_SYSTEMD, path, interface, name.encode(), signature)
     except DBusBaseError as error:
         raise RdvError(f"systemd: {_text(error)}") from None
-    return value.decode(errors="replace")
 
 
 def _text(error: Any) -> str:

@@ -7,6 +7,7 @@ polls. Which unit and process a line is from is the journal's own word, not the 
 from __future__ import annotations
 
 import asyncio
+import datetime
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +21,8 @@ SSHD = "rdv-sshd.service"
 STUNNEL = "rdv-stunnel.service"
 BACK_SECONDS = 600.0
 """How far back is read at the start: who logged in while the manager was restarted."""
+MOST_BACK_SECONDS = 86400.0
+"""How far back refusals are read that nobody has heard: a manager was stopped for so long at the most."""
 AT_ONCE = 500
 """Lines that are taken before others in the loop have their turn."""
 
@@ -29,10 +32,11 @@ log = logging.getLogger(__name__)
 class LoginJournal:
     """The open journal; `hear` is told of each line.
 
-    Of what was written before, only who is logged in: the refusals were told when they were new.
+    Of what was written before, who is logged in, and the refusals since `unheard` (seconds
+    since the epoch): those before were told when they were new.
     """
 
-    def __init__(self, hear: Callable[[Line], None], back: float = BACK_SECONDS) -> None:
+    def __init__(self, hear: Callable[[Line], None], back: float, unheard: float) -> None:
         # Here, for only the manager needs it.
         from systemd import journal
 
@@ -42,9 +46,10 @@ class LoginJournal:
         self._reader.add_match(_SYSTEMD_UNIT=SSHD, _UID="0", _COMM="sshd")
         self._reader.add_disjunction()
         self._reader.add_match(_SYSTEMD_UNIT=STUNNEL)
-        self._reader.seek_realtime(time.time() - back)
+        now = time.time()
+        self._unheard = max(unheard, now - MOST_BACK_SECONDS)
+        self._reader.seek_realtime(min(now - back, self._unheard))
         self._loop = asyncio.get_running_loop()
-        self._past = True
         # Before the first line is read: what is written meanwhile is told by the descriptor.
         self._descriptor: int = self._reader.fileno()
 
@@ -66,12 +71,16 @@ class LoginJournal:
         for _ in range(AT_ONCE):
             entry = self._reader.get_next()
             if not entry:
-                self._past = False
                 return
             line = of_entry(entry)
-            if line is not None and not (self._past and isinstance(line, Refused | Stranger)):
-                self._hear(line)
+            if line is None or (isinstance(line, Refused | Stranger) and self._was_told(entry)):
+                continue
+            self._hear(line)
         self._loop.call_soon(self._read)
+
+    def _was_told(self, entry: dict[str, Any]) -> bool:
+        written: datetime.datetime = entry["__REALTIME_TIMESTAMP"]
+        return written.timestamp() < self._unheard
 
 
 def of_entry(entry: dict[str, Any]) -> Line | None:
@@ -85,10 +94,15 @@ def of_entry(entry: dict[str, Any]) -> Line | None:
 
 
 @contextmanager
-def following(hear: Callable[[Line], None], *, back: float = BACK_SECONDS) -> Iterator[None]:
-    """Follow the journal meanwhile. Without one nobody's address is known, and no more is lost."""
+def following(
+    hear: Callable[[Line], None], *, back: float = BACK_SECONDS, unheard: float | None = None
+) -> Iterator[None]:
+    """Follow the journal meanwhile; unheard: as LoginJournal has it, from now on unless given.
+
+    Without a journal nobody's address is known, and no more is lost.
+    """
     try:
-        journal = LoginJournal(hear, back)
+        journal = LoginJournal(hear, back, time.time() if unheard is None else unheard)
     except (ImportError, OSError) as error:
         log.error("the journal cannot be read, so devices' addresses are not known: %s", error)
         yield
