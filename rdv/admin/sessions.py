@@ -25,6 +25,7 @@ def add_parser(subjects: Any) -> None:
     drop = sessions.add_parser("drop", help="end a session")
     drop.add_argument("name", metavar="SESSION|DEVICE")
     drop.add_argument("--reason", default="", metavar="TEXT", help="both sides are told")
+    drop.add_argument("--json", action="store_true")
     drop.set_defaults(work=session_drop)
 
 
@@ -43,4 +44,8 @@ async def session_list(arguments: argparse.Namespace) -> None:
 async def session_drop(arguments: argparse.Namespace) -> None:
     """End a session."""
     reason = short_text(arguments.reason, "reason")
-    print(f"session {await manager(contract.DROP_SESSION, arguments.name, reason)}: dropped")
+    number = await manager(contract.DROP_SESSION, arguments.name, reason)
+    if arguments.json:
+        show_json({"id": number, "dropped": True})
+    else:
+        print(f"session {number}: dropped")

@@ -154,6 +154,8 @@ def test_ctrl_c_ends_a_session(lab: Lab) -> None:
 def test_the_admin_drops_a_session_and_the_technician_learns_why(lab: Lab) -> None:
     with lab.master.start(["masterdev", "connect", account(lab, 0)]) as command:
         command.wait_line("Ctrl-C ends the session", deadline=30)
-        lab.rdv.run(["rdv-admin", "session", "drop", account(lab, 0), "--reason", "maintenance"])
+        (row,) = listed(lab)
+        drop = ["rdv-admin", "session", "drop", account(lab, 0), "--reason", "maintenance", "--json"]
+        assert json.loads(lab.rdv.run(drop).out) == {"id": row["id"], "dropped": True}
         command.wait_line("maintenance", deadline=10)
     wait_until(lambda: not listed(lab), what="no session")
