@@ -43,7 +43,7 @@ class LoginJournal:
         self._hear = hear
         self._reader: Any = journal.Reader(journal.SYSTEM)
         # sshd's own processes are root's: nothing that a device's account runs is listened to.
-        self._reader.add_match(_SYSTEMD_UNIT=SSHD, _UID="0", _COMM="sshd")
+        self._reader.add_match(SYSLOG_IDENTIFIER="sshd", _UID="0")
         self._reader.add_disjunction()
         self._reader.add_match(_SYSTEMD_UNIT=STUNNEL)
         now = time.time()
@@ -88,9 +88,13 @@ def of_entry(entry: dict[str, Any]) -> Line | None:
     message, pid = entry.get("MESSAGE"), entry.get("_PID")
     if not isinstance(message, str):
         return None  # bytes that are no text
-    if entry.get("_SYSTEMD_UNIT") == STUNNEL:
+    unit = entry.get("_SYSTEMD_UNIT")
+    if unit == STUNNEL:
         return login_lines.of_stunnel(message)
-    return login_lines.of_sshd(message, pid) if isinstance(pid, int) else None
+    # Of a process that has ended before the journal looked at it, as one that refused somebody, the
+    # journal knows neither unit nor program, only that it was root's. The host's own sshd has a unit.
+    ours = (unit, entry.get("_COMM")) in ((SSHD, "sshd"), (None, None))
+    return login_lines.of_sshd(message, pid) if ours and isinstance(pid, int) else None
 
 
 @contextmanager

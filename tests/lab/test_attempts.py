@@ -243,7 +243,8 @@ def attempt(attacker: Attacker, what: Attempt) -> Result:
 
 def is_refused(attacker: Attacker, what: Attempt) -> tuple[bool, str]:
     """Whether it ends as it should, and what was said about it."""
-    journal = ["journalctl", "--unit=rdv-sshd", "--quiet", "--output=cat"]
+    # Not by the unit, which the journal does not know of a process that was gone too soon.
+    journal = ["journalctl", "SYSLOG_IDENTIFIER=sshd", "--quiet", "--output=cat"]
     cursor = (
         attacker.lab.rdv.run([*journal, "--lines=0", "--show-cursor"]).out.split("-- cursor: ")[1].strip()
     )
