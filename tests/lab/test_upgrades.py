@@ -16,6 +16,8 @@ from tests.lab.machine import Machine
 from tests.lab.roles import DIST, Role, packages_of
 from tests.lab.test_kills import BACK, ROLES, carries, connections, device, is_over, main_pid, works_again
 from tests.lab.test_sessions import account, listed, session
+from tests.lab.test_tls import wait_online_by
+from tests.lab.test_wrong_input import status
 from tests.lab.topology import CAMERA
 
 SERVERS = ("rdv-sshd.service", "rdv-stunnel.service")
@@ -95,6 +97,16 @@ def test_the_rdv_is_removed_with_a_session_up_and_installed_again(
         assert lab.rdv.run(kept).out == files
         packages.install(lab.rdv, offered["this"])
     works_again(lab, "L3", former, redialled=former)
+    dial_directly(lab)
+
+
+def dial_directly(lab: Lab) -> None:
+    """Who came back while only 443 was served stays with TLS until its agent starts anew."""
+    for unit, machines in (("onsitedev", lab.onsites), ("masterdev", lab.masters)):
+        for machine in machines:
+            if status(machine).get("transport") != "ssh":
+                machine.run(["systemctl", "restart", unit])
+            wait_online_by(machine, "ssh")
 
 
 @contextmanager
