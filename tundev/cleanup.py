@@ -70,7 +70,7 @@ def technician_port() -> TechnicianPort | None:
         master = config.load().master
     except RdvError:
         return None
-    if master is None or master.interface is None:
+    if master is None or master.interface == config.AUTO:
         return None
     return TechnicianPort(master.interface, master.extremity_subnet)
 

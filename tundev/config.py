@@ -7,59 +7,27 @@ are not repeated in errors.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import ipaddress
 import re
-import ssl
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tundev import paths, proxy
+from tundev import config_values as forms
+from tundev import paths
+from tundev.config_values import Server, Transport
 from tundev.proxy import Proxy
-from vtunlib import certificate
 from vtunlib.errors import ConfigError, printable
 
-DEFAULT_PORT = 2222
 DEFAULT_SUBNET = ipaddress.IPv4Network("192.168.38.224/29")
 AUTO = "auto"
-LOCATION_LIMIT = 200
-"""Characters."""
 
-RESERVED_TABLES = frozenset({"uplink", "login", "web", "updates"})
+RESERVED_TABLES = frozenset({"uplink", "login", "updates"})
 """Tables of the format that this version passes over."""
 
-_HOST = re.compile(proxy.HOST)
-_ACCOUNT = re.compile(r"[a-z][a-z0-9-]{0,30}")
-_INTERFACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}")
-_KEY_TYPES = re.compile(r"ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(256|384|521)")
-
-
 T = TypeVar("T")
-
-
-class Transport(StrEnum):
-    """How the SSH connection travels."""
-
-    SSH = "ssh"
-    TLS = "tls"
-    AUTO = "auto"
-
-
-@dataclass(frozen=True)
-class Server:
-    """Where the RDV server is: host is a name or an address."""
-
-    host: str
-    port: int = DEFAULT_PORT
-
-    def __str__(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == DEFAULT_PORT else f"{host}:{self.port}"
 
 
 @dataclass(frozen=True)
@@ -88,11 +56,26 @@ class Onsite:
 
 @dataclass(frozen=True)
 class Master:
-    """[master]; interface is the technician's port, uplink what must not be taken for it."""
+    """[master]; interface is the technician's port, or "auto"; uplink what must not be taken for it.
+
+    grace: seconds that the port's link may be away before that ends the session.
+    """
 
     extremity_subnet: ipaddress.IPv4Network = DEFAULT_SUBNET
-    interface: str | None = None
+    interface: str = AUTO
     uplink: str | None = None
+    grace: float = 3.0
+
+
+@dataclass(frozen=True)
+class Web:
+    """[web], the master's page; pin is asked for before anything is shown.
+
+    uplink: the page is on the support desk's LAN too; never without a pin.
+    """
+
+    pin: str | None = field(default=None, repr=False)
+    uplink: bool = False
 
 
 @dataclass(frozen=True)
@@ -102,155 +85,42 @@ class Config:
     rdv: Rdv
     onsite: Onsite | None = None
     master: Master | None = None
-
-
-class _WrongForm(Exception):
-    """A value that is not of its form; the text says what was expected."""
-
-
-def _string(value: object) -> str:
-    if not isinstance(value, str):
-        raise _WrongForm("a string in quotes")
-    return value
-
-
-def _matching(pattern: re.Pattern[str], expected: str) -> Callable[[object], str]:
-    def parse(value: object) -> str:
-        if not isinstance(value, str) or not pattern.fullmatch(value):
-            raise _WrongForm(expected)
-        return value
-
-    return parse
+    web: Web | None = None
 
 
 def parse_account(value: object) -> str:
     """An account's name. Raises ConfigError."""
-    return _outside(_account, value, "account")
+    return _outside(forms.account, value, "account")
 
 
 def parse_server(value: object) -> Server:
     """`name`, `address`, or either with `:port`. Raises ConfigError."""
-    return _outside(_server, value, "server")
+    return _outside(forms.server, value, "server")
 
 
 def parse_interface(value: object) -> str:
     """An interface's name. Raises ConfigError."""
-    return _outside(_interface, value, "interface")
-
-
-_account = _matching(_ACCOUNT, 'an account such as "rpi1100": a-z, 0-9 and -, a letter first')
-_interface = _matching(_INTERFACE, 'the name of a network interface such as "eth1"')
-
-
-def _server(value: object) -> Server:
-    expected = 'a name or an address, and :port where it is not 2222, as in "rdv.example.com:443"'
-    if not isinstance(value, str):
-        raise _WrongForm(expected)
-    if match := re.fullmatch(r"\[([0-9a-fA-F:.]+)\](?::([0-9]{1,5}))?", value):
-        host, port = match.groups()
-    elif value.count(":") > 1:
-        host, port = value, None
-    else:
-        host, _, digits = value.partition(":")
-        port = digits if ":" in value else None
-    try:
-        if ":" in host:
-            ipaddress.IPv6Address(host)
-        elif not _HOST.fullmatch(host):
-            raise _WrongForm(expected)
-        number = DEFAULT_PORT if port is None else int(port)
-    except ValueError:
-        raise _WrongForm(expected) from None
-    if not 0 < number < 65536:
-        raise _WrongForm(expected)
-    return Server(host, number)
-
-
-def _host_key(value: object) -> str:
-    expected = 'the server\'s public host key, as in "ssh-ed25519 AAAA..."'
-    words = value.split() if isinstance(value, str) else []
-    if len(words) < 2 or not _KEY_TYPES.fullmatch(words[0]):
-        raise _WrongForm(expected)
-    try:
-        blob = base64.b64decode(words[1], validate=True)
-    except (binascii.Error, ValueError):
-        raise _WrongForm(expected) from None
-    # RFC 4253, 6.6: the blob begins with the type's name, its length in 4 bytes before it.
-    if not blob.startswith(len(words[0]).to_bytes(4, "big") + words[0].encode()) or len(blob) < 40:
-        raise _WrongForm(expected)
-    return f"{words[0]} {words[1]}"
-
-
-def _enrol_key(value: object) -> str:
-    # The text is not repeated: it is a secret.
-    expected = "the private key that 'rdv-admin device add --bundle' wrote, whole"
-    lines = value.split() if isinstance(value, str) and len(value) < 4096 else []
-    begin, end = (f"-----{word} OPENSSH PRIVATE KEY-----".split() for word in ("BEGIN", "END"))
-    body = lines[len(begin) : -len(end)]
-    if lines != [*begin, *body, *end]:
-        raise _WrongForm(expected)
-    try:
-        blob = base64.b64decode("".join(body), validate=True)
-    except (binascii.Error, ValueError):
-        raise _WrongForm(expected) from None
-    # openssh/PROTOCOL.key: a magic word, and as a string the name of the cipher.
-    if not blob.startswith(b"openssh-key-v1\0\0\0\0\4none"):
-        raise _WrongForm(expected)
-    return "\n".join([" ".join(begin), *body, " ".join(end), ""])
-
-
-def _transport(value: object) -> Transport:
-    if value not in list(Transport):
-        raise _WrongForm('"ssh", "tls" or "auto"')
-    return Transport(str(value))
-
-
-def _ca_cert(value: object) -> str:
-    expected = "the RDV's CA as PEM text, from -----BEGIN CERTIFICATE----- on"
-    found = certificate.split(value) if isinstance(value, str) else []
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata="".join(found))
-    except (ssl.SSLError, ValueError):
-        raise _WrongForm(expected) from None
-    return "".join(found)
-
-
-def _proxy(value: object) -> Proxy:
-    found = proxy.parse(value) if isinstance(value, str) else None
-    if found is None:
-        raise _WrongForm('the proxy as in "http://10.0.0.1:3128" or "http://user:password@proxy:3128"')
-    return found
-
-
-def _location(value: object) -> str:
-    if not isinstance(value, str) or len(value) > LOCATION_LIMIT or not value.isprintable():
-        raise _WrongForm(f"a string of at most {LOCATION_LIMIT} printable characters, on one line")
-    return value
-
-
-def _subnet(value: object) -> ipaddress.IPv4Network:
-    expected = 'an IPv4 network of prefix 16 to 29, as in "192.168.38.224/29"'
-    try:
-        network = ipaddress.IPv4Network(value) if isinstance(value, str) else None
-    except ValueError:
-        network = None
-    if network is None or not 16 <= network.prefixlen <= 29 or network.is_multicast or network.is_loopback:
-        raise _WrongForm(expected)
-    return network
+    return _outside(forms.interface, value, "interface")
 
 
 _TABLES: Mapping[str, Mapping[str, Callable[[object], Any]]] = {
     "rdv": {
-        "server": _server,
-        "account": _account,
-        "host_key": _host_key,
-        "transport": _transport,
-        "ca_cert": _ca_cert,
-        "proxy": _proxy,
-        "enrol_key": _enrol_key,
+        "server": forms.server,
+        "account": forms.account,
+        "host_key": forms.host_key,
+        "transport": forms.transport,
+        "ca_cert": forms.ca_cert,
+        "proxy": forms.proxy,
+        "enrol_key": forms.enrol_key,
     },
-    "onsite": {"location": _location, "interface": _interface},
-    "master": {"extremity_subnet": _subnet, "interface": _interface, "uplink": _interface},
+    "onsite": {"location": forms.location, "interface": forms.interface},
+    "master": {
+        "extremity_subnet": forms.subnet,
+        "interface": forms.interface,
+        "uplink": forms.interface,
+        "grace": forms.grace,
+    },
+    "web": {"pin": forms.pin, "uplink": forms.switch},
 }
 _REQUIRED = {"rdv": ("server", "account", "host_key")}
 
@@ -286,10 +156,13 @@ def parse(text: str, name: str) -> Config:
     if "rdv" not in raw:
         raise ConfigError(f"{name}: [rdv] is missing", "expected [rdv] with server, account and host_key")
     values = {table: _table(name, text, table, raw[table]) for table in _TABLES if table in raw}
+    if values.get("web", {}).get("uplink") and "pin" not in values["web"]:
+        raise _error(name, text, "web", "uplink", "needs a pin beside it: the LAN is not the adapter")
     return Config(
         rdv=Rdv(**values["rdv"]),
         onsite=Onsite(**values["onsite"]) if "onsite" in values else None,
         master=Master(**values["master"]) if "master" in values else None,
+        web=Web(**values["web"]) if "web" in values else None,
     )
 
 
@@ -301,7 +174,7 @@ def _table(name: str, text: str, table: str, raw: Mapping[str, object]) -> dict[
             raise _error(name, text, table, key, f"is unknown; expected one of {', '.join(schema)}")
         try:
             values[key] = schema[key](value)
-        except _WrongForm as error:
+        except forms.WrongForm as error:
             raise _error(name, text, table, key, f"expected {error}") from None
     for key in _REQUIRED.get(table, ()):
         if key not in values:
@@ -338,5 +211,5 @@ def _outside(parser: Callable[[object], T], value: object, what: str) -> T:
     """The same check for a value that came from the command line or the environment."""
     try:
         return parser(value)
-    except _WrongForm as error:
+    except forms.WrongForm as error:
         raise ConfigError(f"{what} {printable(str(value), 60)!r}: expected {error}") from None

@@ -32,13 +32,20 @@ BUS_NAMES = {
     ),
 }
 
+WATCHER = BusName(
+    "org.rdv.SecondaryIfWatcher1",
+    "/org/rdv/SecondaryIfWatcher1",
+    "org.rdv.SecondaryIfWatcher1",
+    "secondary-if-watcher.service",
+)
+
 STATUS = "Status"
 """() -> a{sv}, both roles: see Key."""
 LIST_ONSITES = "ListOnsites"
 """() -> aa{sv}, master: one dictionary per onsite as `show_online_onsite_devs -v` words it."""
 CONNECT = "Connect"
-"""(s onsite, s mode, s reason, u seconds) -> a{sv}, master: answers when the far end does.
-seconds 0: no limit."""
+"""(s onsite, s mode, s reason, u seconds, u patience) -> a{sv}, master: answers when the far end does.
+seconds 0: no limit. patience: seconds to wait for the technician's port where it is not ready, 0: not."""
 DISCONNECT = "Disconnect"
 """(), master: answers when everything is undone; NoSession where there is none."""
 STATUS_CHANGED = "StatusChanged"
@@ -46,8 +53,77 @@ STATUS_CHANGED = "StatusChanged"
 STEP = "Step"
 """Signal (s), master: what Connect is about to do or has done, for a person."""
 
+ONSITES_CHANGED = "OnsitesChanged"
+"""Signal (), master: ListOnsites answers anew."""
+
 CONNECT_SECONDS = 40.0
 """How long a caller of Connect waits: the session has 30 s to come up, the rest is for undoing."""
+
+
+# org.rdv.SecondaryIfWatcher1, on the master. Who may call GetInterface may hear the signals; the
+# rest is root's, for it is the agent's.
+
+GET_INTERFACE = "GetInterface"
+"""() -> a{sv}: the technician's port as it is, see PortKey."""
+INTERFACE_ADDED = "InterfaceAdded"
+"""Signal (s interface): the port is ready, a session may take it."""
+INTERFACE_REMOVED = "InterfaceRemoved"
+"""Signal (s interface, s reason): it is ready no longer, in a session or not; the reason is for a person.
+A link that is away for less than the grace of [master] is not told."""
+PORT_CHANGED = "PortChanged"
+"""Signal (a{sv}): as GetInterface answers, at each change of anything in it."""
+BORROW = "Borrow"
+"""(s mode, s lan) -> a{sv}: a session takes the port. In L3 the laptop's subnet moves where it clashes with
+the customer's LAN (in CIDR); in L2 the address and the DHCP service are taken away, and the interface is free
+to be bridged. Answers as GetInterface does. Ends with GiveBack, or when the caller leaves the bus. Raises
+NotFound where no port is ready, Busy where it is borrowed."""
+SET_NAME_SERVERS = "SetNameServers"
+"""(as addresses): what the laptop asks goes to these, through the tunnel, until the port is given back."""
+GIVE_BACK = "GiveBack"
+"""(): the port is as before Borrow; no error where it is not borrowed."""
+
+
+class PortState(StrEnum):
+    """What the technician's port is to the watcher."""
+
+    ABSENT = "absent"
+    """No adapter is plugged in."""
+    NO_CABLE = "no_cable"
+    """The adapter is there, its link has no carrier."""
+    CHECKING = "checking"
+    """Looking whether a network answers where a laptop should be."""
+    READY = "ready"
+    """Addressed, and the DHCP service runs."""
+    REFUSED = "refused"
+    """A DHCP server or a loop was found on it: nothing of ours answers there."""
+    BORROWED = "borrowed"
+    """In a session."""
+
+
+class PortKey(StrEnum):
+    """The keys of GetInterface."""
+
+    STATE = "state"
+    INTERFACE = "interface"
+    """Absent in the state `absent`, as are the three below."""
+    DRIVER = "driver"
+    PRODUCT = "product"
+    """What the adapter says it is; printable."""
+    MAC = "mac"
+    ADDRESS = "address"
+    """This device's, in CIDR, while the port has one: in `ready`, and `borrowed` in L3."""
+    MOVED = "moved"
+    """Why the subnet is not the configured one: what it clashes with."""
+    LEASE = "lease"
+    """The laptop's address, as the DHCP service gave it."""
+    LAPTOP = "laptop"
+    """What the laptop calls itself; printable."""
+    DNS = "dns"
+    """The servers that the laptop's questions go to now."""
+    REASON = "reason"
+    """For a person: why it is refused, or what is waited for."""
+    WAITING = "waiting"
+    """Other adapters that are plugged in and not used, as `interface (product)`."""
 
 
 class Key(StrEnum):
@@ -68,7 +144,7 @@ class Key(StrEnum):
     UPLINK = "uplink"
     ADDRESS = "address"
     PORT = "port"
-    """Master: the technician's port."""
+    """Master: the technician's port, while it is ready or in the session."""
     SESSION = "session"
     """Whether there is a session; the keys below are of it."""
     MODE = "mode"
@@ -81,6 +157,13 @@ class Key(StrEnum):
     REASON = "reason"
     REACH = "reach"
     """Master: how far the RDV lets the session reach: `lan`, `all`, or the destinations (acl.toml(5))."""
+    RX_BYTES = "rx_bytes"
+    """Master: through the tunnel from the onsite, in this session."""
+    TX_BYTES = "tx_bytes"
+    ENDS = "ends"
+    """When the time limit ends the session, ISO 8601."""
+    STEP = "step"
+    """Master: the last Step of a session that is not up yet."""
     ENDED = "ended"
     """Why the last session ended, while there is no new one."""
     ENDED_AS_WISHED = "ended_as_wished"

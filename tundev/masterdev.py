@@ -64,7 +64,7 @@ class MasterAgent(Agent):
         master = settings.config.master or config.Master()
         self._port = (
             TechnicianPort(master.interface, master.extremity_subnet)
-            if master.interface is not None
+            if master.interface != config.AUTO
             else None
         )
         self._shell: Shell | None = None

@@ -9,7 +9,8 @@ import socket
 from collections.abc import Callable, Sequence
 
 from tundev import paths
-from tundev.config import Rdv, Transport
+from tundev.config import Rdv
+from tundev.config_values import Transport
 from tundev.ssh_link import Endpoint
 from tundev.tls_dial import Way
 from tundev.transport import PROXY_COMMAND, Hop, Route, first_hop, tls_way, try_tls, write_way

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import grp
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tundev import config, paths
-from tundev.config import Config, Server, Transport
+from tundev.config import Config
+from tundev.config_values import Server, Transport
 from vtunlib import files
 from vtunlib.errors import ConfigError, NotFound
 from vtunlib.run import run
@@ -67,7 +68,7 @@ def load(
     if uplink_type is not None and uplink_type not in list(UplinkType):
         raise ConfigError(f"uplink {uplink_type!r} is unknown", f"expected {', '.join(UplinkType)}")
     return Settings(
-        config.Config(rdv, loaded.onsite, loaded.master),
+        replace(loaded, rdv=rdv),
         config.parse_interface(interface) if interface else None,
         UplinkType(uplink_type) if uplink_type else None,
         time_limit,

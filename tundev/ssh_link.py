@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from tundev import paths
-from tundev.config import Server
+from tundev.config_values import Server
 from tundev.tls_dial import RELAY_SAYS
 from vtunlib.errors import (
     AuthenticationRefused,

@@ -15,7 +15,8 @@ from enum import StrEnum
 from pathlib import Path
 
 from tundev import paths, tls_dial
-from tundev.config import DEFAULT_PORT, Rdv, Server, Transport
+from tundev.config import Rdv
+from tundev.config_values import DEFAULT_PORT, Server, Transport
 from vtunlib.errors import (
     CertificateRefused,
     ProtocolError,

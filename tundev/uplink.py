@@ -174,7 +174,7 @@ def desired_files(role: Role, settings: config.Config) -> dict[Path, str | None]
         port = find_wired((settings.onsite or config.Onsite()).interface)
         if port is not None:
             files |= {PROFILES / name: text for name, text in bridge_profiles(port).items()}
-    elif settings.master is not None and settings.master.interface is not None:
+    elif settings.master is not None and settings.master.interface != config.AUTO:
         files[HANDS_OFF] = hands_off(settings.master.interface)
     return files
 

@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 from tundev import config, uplink
+from tundev.config_values import Server
 from vtunlib.errors import Timeout
 from vtunlib.namespace import inside
 from vtunlib.tunnel import Role
 
 NAMESPACE = "rdvtest-uplink"
 MAC = "02:00:00:00:11:22"
-RDV = config.Rdv(config.Server("rdv.example.com"), "rpi1100", "ssh-ed25519 AAAA")
+RDV = config.Rdv(Server("rdv.example.com"), "rpi1100", "ssh-ed25519 AAAA")
 
 
 def ip(*words: str) -> None:

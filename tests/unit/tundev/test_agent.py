@@ -8,7 +8,8 @@ from ipaddress import IPv4Interface
 import pytest
 
 from tundev import config
-from tundev.config import Rdv, Server
+from tundev.config import Rdv
+from tundev.config_values import Server
 from tundev.lan import Uplink
 from tundev.onsitedev import OnsiteAgent
 from tundev.settings import Settings

@@ -10,6 +10,7 @@ import pytest
 
 from rdv.tls import authority
 from tundev import config, settings, transport
+from tundev.config_values import Server, Transport
 from tundev.proxy import Proxy
 from vtunlib.errors import ConfigError
 
@@ -48,6 +49,10 @@ def test_both_roles_keys() -> None:
         (RDV + '[master]\nextremity_subnet = "8.8.8.0/29"\nmode = 1\n', "line 7: [master] mode"),
         (RDV + '[master]\nextremity_subnet = "192.168.38.225/29"\n', "line 6: [master] extremity_subnet"),
         (RDV + '[master]\ninterface = "eth0; reboot"\n', "line 6: [master] interface"),
+        (RDV + "[master]\ngrace = 31\n", "line 6: [master] grace"),
+        (RDV + "[master]\ngrace = true\n", "line 6: [master] grace"),
+        (RDV + "[web]\nuplink = true\n", "line 6: [web] uplink: needs a pin"),
+        (RDV + '[web]\nuplink = "yes"\n', "line 6: [web] uplink: expected true or false"),
         (RDV + '[onsite]\nlocation = "a\\u0007b"\n', "line 6: [onsite] location"),
         (RDV + 'transport = "udp"\n', "line 5: [rdv] transport"),
         (RDV + 'ca_cert = "/etc/ca.crt"\n', "line 5: [rdv] ca_cert"),
@@ -68,6 +73,19 @@ def test_an_enrolment_key_is_not_repeated_in_an_error() -> None:
     assert "SECRET" not in str(raised.value)
 
 
+@pytest.mark.parametrize("pin", ['"S3K"', '"S3\\u0007K7"', "1234", f'"{"S3K" * 22}"'])
+def test_a_pin_is_not_repeated_in_an_error(pin: str) -> None:
+    with pytest.raises(ConfigError, match=r"line 6: \[web\] pin: expected") as raised:
+        config.parse(f"{RDV}[web]\npin = {pin}\n", "tundev.toml")
+    assert pin.strip('"') not in str(raised.value)
+
+
+def test_the_page_s_own_keys() -> None:
+    found = config.parse(RDV + '[web]\npin = "4711"\nuplink = true\n', "tundev.toml").web
+    assert found == config.Web("4711", True)
+    assert "4711" not in repr(found)
+
+
 def test_the_command_line_stands_over_the_file(tmp_path: Path) -> None:
     file = tmp_path / "tundev.toml"
     file.write_text(RDV)
@@ -78,8 +96,8 @@ def test_the_command_line_stands_over_the_file(tmp_path: Path) -> None:
 def test_the_flag_for_tls_stands_over_the_file(tmp_path: Path) -> None:
     file = tmp_path / "tundev.toml"
     file.write_text(RDV + 'transport = "ssh"\n')
-    assert settings.load(path=file).config.rdv.transport is config.Transport.SSH
-    assert settings.load(path=file, tls=True).config.rdv.transport is config.Transport.TLS
+    assert settings.load(path=file).config.rdv.transport is Transport.SSH
+    assert settings.load(path=file, tls=True).config.rdv.transport is Transport.TLS
 
 
 @pytest.mark.parametrize(
@@ -96,7 +114,7 @@ def test_the_flag_for_tls_does_not_take_the_port_of_ssh_for_that_of_tls(
 
 
 def test_no_secret_is_in_what_is_shown_of_a_configuration() -> None:
-    rdv = config.Rdv(config.Server("a"), "b", KEY, proxy=Proxy("c", 1, "d", "SECRET"), enrol_key="SECRET")
+    rdv = config.Rdv(Server("a"), "b", KEY, proxy=Proxy("c", 1, "d", "SECRET"), enrol_key="SECRET")
     way = transport.tls_way(rdv, transport.Route.PROXY, "192.0.2.1")
     assert "SECRET" not in f"{rdv!r}{rdv.proxy}" and way.authorization not in repr(way)
 

@@ -12,7 +12,7 @@ import pytest
 
 from tests.lab.customer import make_key
 from tundev import config, enrolment
-from tundev.config import Server
+from tundev.config_values import Server
 from tundev.enrolment import OneTimeKey, erase, hand_over, without_enrol_key
 from tundev.ssh_link import Endpoint
 from vtunlib.errors import (

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tundev.config import Server
+from tundev.config_values import Server
 from tundev.ssh_link import Endpoint, arguments, classify
 from vtunlib.errors import AuthenticationRefused, HostKeyMismatch, RdvUnreachable
 

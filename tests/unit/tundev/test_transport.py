@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tundev import transport
-from tundev.config import Rdv, Server, Transport
+from tundev.config import Rdv
+from tundev.config_values import Server, Transport
 from tundev.proxy import Proxy
 from tundev.transport import DIRECT_AGAIN_SECONDS, Route, Routes
 from vtunlib.errors import HostKeyMismatch, ProxyRefused, RdvError, RdvUnreachable, TlsIntercepted
