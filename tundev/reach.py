@@ -14,7 +14,7 @@ from tundev.config_values import Transport
 from tundev.ssh_link import Endpoint
 from tundev.tls_dial import Way
 from tundev.transport import PROXY_COMMAND, Hop, Route, first_hop, tls_way, try_tls, write_way
-from vtunlib.errors import RdvUnreachable, Timeout
+from vtunlib.errors import NameNotResolved, RdvUnreachable, Timeout
 from vtunlib.threads import left_behind
 
 RESOLVE_SECONDS = 10.0
@@ -64,7 +64,7 @@ async def _resolve(hop: Hop) -> list[str]:
             # Where nothing answers, the resolver goes on for long after that.
             found = await left_behind(socket.getaddrinfo, hop.host, hop.port, type=socket.SOCK_STREAM)
     except OSError:
-        raise RdvUnreachable(
+        raise NameNotResolved(
             f"the name {hop.host} cannot be resolved", "check the network's DNS server, or the name"
         ) from None
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))

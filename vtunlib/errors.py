@@ -176,6 +176,18 @@ class TakenOver(RdvError):
     exit_code = 23
 
 
+class CaptivePortal(RdvError):
+    """The network lets nothing through before somebody has signed in on its web page."""
+
+    exit_code = 24
+
+
+class NameNotResolved(RdvUnreachable):
+    """No DNS server tells the address of the RDV server, or of the proxy on the way to it."""
+
+    exit_code = 25
+
+
 def _classes(base: type[RdvError]) -> dict[str, type[RdvError]]:
     found = {base.__name__: base}
     for child in base.__subclasses__():
