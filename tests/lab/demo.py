@@ -9,7 +9,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
-from tests.lab.base import REPOSITORY
+from tests.lab.debian import REPOSITORY
 from tests.lab.host import Host
 from tests.lab.lab import Lab
 from tests.lab.process import LabError

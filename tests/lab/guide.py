@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tests.lab.base import REPOSITORY
+from tests.lab.debian import REPOSITORY
 
 GUIDE = REPOSITORY / "docs/operations.md"
 CTRL_C = re.compile(r"press Ctrl-C on the (\w+)\.")

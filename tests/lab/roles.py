@@ -13,8 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 from enum import StrEnum
 from pathlib import Path
 
-from tests.lab.base import REPOSITORY, base_root, in_use, recipe
+from tests.lab.base import base_root, recipe
 from tests.lab.clean import remove_host
+from tests.lab.debian import REPOSITORY, forget_old
 from tests.lab.machine import Machine
 from tests.lab.place import CACHE, Place
 from tests.lab.process import LabError, run
@@ -67,8 +68,7 @@ def layers(place: Place, roles: set[Role], dist: Path = DIST) -> dict[Role, list
 
 def installed(dist: Path = DIST) -> bool:
     """Whether every role's layer is there already."""
-    key, _ = recipe()
-    root = CACHE / key / "root"
+    root = CACHE / recipe().key / "root"
     return root.is_dir() and all(_where(root, role, packages_of(role, dist)).is_dir() for role in Role)
 
 
@@ -85,7 +85,7 @@ def _layer(place: Place, root: Path, role: Role, dist: Path) -> Path:
     layer = _where(root, role, debs)
     if not layer.is_dir():
         _install(place, root, role, debs, layer)
-        _forget_old(layer)
+        forget_old(layer.parent.glob(f"{role}-*"), layer, KEPT)
     os.utime(layer)
     return layer
 
@@ -122,11 +122,3 @@ def _delete(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
-
-
-def _forget_old(current: Path) -> None:
-    role = current.name.split("-")[0]
-    old = [path for path in current.parent.glob(f"{role}-*") if path != current]
-    for path in sorted(old, key=lambda path: path.stat().st_mtime, reverse=True)[KEPT - 1 :]:
-        if not in_use(path):
-            shutil.rmtree(path, ignore_errors=True)

@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
-from tests.lab.base import REPOSITORY
 from tests.lab.clean import clean, namespaces
+from tests.lab.debian import REPOSITORY
 from tests.lab.lab import Lab
 from tests.lab.place import RUN, Place, mounts_below
 from tests.lab.process import LabError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.lab import base
+from tests.lab import base, debian
 from tests.lab.place import full_name
 from tests.lab.process import LabError, Program
 from tests.lab.topology import CAMERA, CUSTOMER_LAN, topology
@@ -26,13 +26,14 @@ Description: nothing
 
 
 def test_the_base_root_has_what_the_packages_depend_on() -> None:
-    assert base.depends(CONTROL) == ["dpkg", "openssh-client", "python3-nftables", "vtun"]
+    assert debian.depends(CONTROL) == ["dpkg", "openssh-client", "python3-nftables", "vtun"]
+    assert debian.depends(CONTROL, ["python3-vtunlib"]) == ["python3-nftables"]
 
 
 def test_another_dependency_is_another_base_root(monkeypatch: pytest.MonkeyPatch) -> None:
-    key, packages = base.recipe()
+    before = base.recipe()
     monkeypatch.setattr(base, "PACKAGES", [*base.PACKAGES, "sl"])
-    assert base.recipe() != (key, packages)
+    assert base.recipe().key != before.key
 
 
 def test_customers_have_the_same_subnet_and_routers_their_own_address() -> None:
