@@ -9,34 +9,36 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dbus_fast.aio.message_bus import MessageBus
 
 from tundev import config, paths
-from tundev.agent import Agent
-from tundev.contract import BUS_NAMES, STATUS
+from tundev.contract import BUS_NAMES, GET_INTERFACE, STATUS, WATCHER, BusName
 from vtunlib import bus as buses
-from vtunlib.errors import AlreadyExists, NotAllowed, NotRunning, RdvError
+from vtunlib.errors import AlreadyExists, ConfigError, NotAllowed, NotRunning, RdvError
 from vtunlib.tunnel import Role
 from vtunlib.version import VERSION
+
+if TYPE_CHECKING:
+    from tundev.agent import Agent  # all that an agent needs would make each command slow
 
 _GROUP_HINT = f"run it as root, or as a member of the group {paths.USER}"
 
 
-class AgentClient:
-    """The agent of a role, on the bus."""
+class ServiceClient:
+    """A service of this device, on the bus."""
 
-    def __init__(self, bus: MessageBus, role: Role) -> None:
+    def __init__(self, bus: MessageBus, contract: BusName) -> None:
         self.bus = bus
-        self.contract = BUS_NAMES[role]
+        self.contract = contract
 
     async def call(
         self, member: str, signature: str = "", *arguments: Any, deadline: float = buses.CALL_SECONDS
     ) -> Any:
         """What the method answers, in plain types.
 
-        Raises the agent's errors; ConfigError or NotRunning where no agent runs.
+        Raises the service's errors; ConfigError or NotRunning where it does not run.
         """
         contract = self.contract
         try:
@@ -62,22 +64,45 @@ class AgentClient:
         return buses.plain(answer)
 
     async def on(self, member: str, handler: Callable[..., None]) -> buses.Stop:
-        """Call `handler` at each such signal of the agent."""
+        """Call `handler` at each such signal of the service."""
         contract = self.contract
         return await buses.on_signal(
             self.bus, contract.name, contract.path, contract.interface, member, handler
         )
 
     async def on_end(self, handler: Callable[[], None]) -> None:
-        """Call `handler` when the agent ends, also by being killed, and at once where none runs."""
+        """Call `handler` when the service ends, also by being killed, and at once where it does not run."""
         await buses.on_owner(self.bus, self.contract.name, lambda owner: None if owner else handler())
         if not await buses.owner(self.bus, self.contract.name):
             handler()
+
+
+class AgentClient(ServiceClient):
+    """The agent of a role."""
+
+    def __init__(self, bus: MessageBus, role: Role) -> None:
+        super().__init__(bus, BUS_NAMES[role])
+        self.role = role
 
     async def status(self) -> dict[str, Any]:
         """The agent's status, by contract.Key."""
         status: dict[str, Any] = await self.call(STATUS)
         return status
+
+
+class PortClient(ServiceClient):
+    """The watcher of the technician's port."""
+
+    def __init__(self, bus: MessageBus) -> None:
+        super().__init__(bus, WATCHER)
+
+    async def port(self) -> dict[str, Any] | None:
+        """The port, by contract.PortKey; None where no watcher answers."""
+        try:
+            port: dict[str, Any] = await self.call(GET_INTERFACE)
+        except (ConfigError, NotRunning):
+            return None
+        return port
 
 
 def _check_config() -> None:

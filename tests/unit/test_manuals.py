@@ -16,7 +16,8 @@ from rdv.access import rules
 from rdv.admin import main as rdv_admin
 from rdv.devices import Device
 from tests.unit.test_architecture import ROOT
-from tundev import config, masterdev_command, onsitedev_command, status_command
+from tundev import config
+from tundev.commands import masterdev, onsitedev, tundev_status
 from vtunlib.run import run
 
 PAGES = sorted((ROOT / "docs/man").iterdir())
@@ -25,9 +26,9 @@ COMMANDS = sorted(
     key=lambda path: path.name,
 )
 PARSERS = {
-    "masterdev.1": masterdev_command._parser(),
-    "onsitedev.1": onsitedev_command._parser(),
-    "tundev-status.1": status_command._parser(),
+    "masterdev.1": masterdev._parser(),
+    "onsitedev.1": onsitedev._parser(),
+    "tundev-status.1": tundev_status._parser(),
     "rdv-admin.8": rdv_admin._parser(),
 }
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 
 from tundev import client, settings
 from tundev.client import AgentClient
-from tundev.masterdev_command import status_text
+from tundev.commands import status
 from vtunlib import bus as buses
 from vtunlib.errors import ConfigError, NotRunning, RdvError
 from vtunlib.tunnel import Role
@@ -20,18 +19,15 @@ _EXAMPLES = """\
 """
 
 
-async def _work(as_json: bool) -> int:
+async def _work(arguments: argparse.Namespace) -> int:
     bus = await buses.connect()
     reason: RdvError | None = None
     try:
         for role in Role:
             try:
-                status = await AgentClient(bus, role).status()
+                return await status.show(AgentClient(bus, role), arguments)
             except (ConfigError, NotRunning) as error:
                 reason = error
-                continue
-            print(json.dumps(status, indent=2) if as_json else status_text(status))
-            return 0
     finally:
         bus.disconnect()
     if isinstance(reason, ConfigError):
@@ -57,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
 def main() -> int:
     """Entry of /usr/bin/tundev-status."""
     arguments = _parser().parse_args()
-    return client.command("tundev-status", _key if arguments.key else lambda: _work(arguments.json))
+    return client.command("tundev-status", _key if arguments.key else lambda: _work(arguments))
 
 
 if __name__ == "__main__":
