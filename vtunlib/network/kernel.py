@@ -16,6 +16,10 @@ from typing import Any
 from vtunlib.errors import RdvError
 
 IFF_UP = 0x1
+_ARPHRD_ETHER = 1
+
+_UPPER_KINDS = frozenset({"vlan", "macvlan", "macvtap", "ipvlan"})
+"""Whose IFLA_LINK is the link below; a veth's is its peer, perhaps in another namespace."""
 
 GONE = frozenset({errno.ENODEV, errno.ENOENT, errno.ESRCH, errno.EADDRNOTAVAIL})
 """What the kernel says of something that is not there."""
@@ -23,9 +27,10 @@ GONE = frozenset({errno.ENODEV, errno.ENOENT, errno.ESRCH, errno.EADDRNOTAVAIL})
 
 @dataclass(frozen=True)
 class Link:
-    """What is asked of a link: its index, whether it is up and has a carrier, and what it is."""
+    """What is asked of a link: its name and index, whether it is up and has a carrier, and what it is."""
 
     index: int
+    name: str
     up: bool
     carrier: bool
     mtu: int
@@ -34,6 +39,10 @@ class Link:
     """Index of the bridge it is a port of, 0 for none."""
     kind: str
     """As `ip link add type` calls it; empty for hardware."""
+    ethernet: bool
+    """Whether it carries Ethernet frames and is not the loopback."""
+    lower: int
+    """Index of the link that a VLAN or the like is on, 0 for none."""
     data: dict[str, Any]
     """The attributes of its kind."""
     received: int
@@ -68,22 +77,12 @@ class Kernel:
             if error.code == errno.ENODEV:
                 return None
             raise
-        info = message.get_attr("IFLA_LINKINFO")
-        data = info.get_attr("IFLA_INFO_DATA") if info else None
-        up = bool(message["flags"] & IFF_UP)
-        counted = message.get_attr("IFLA_STATS64") or {}
-        return Link(
-            index=message["index"],
-            up=up,
-            carrier=up and bool(message.get_attr("IFLA_CARRIER")),
-            mtu=message.get_attr("IFLA_MTU"),
-            mac=message.get_attr("IFLA_ADDRESS") or "",
-            bridge=message.get_attr("IFLA_MASTER") or 0,
-            kind=(info.get_attr("IFLA_INFO_KIND") if info else None) or "",
-            data=dict(data["attrs"]) if data and "attrs" in data else {},
-            received=counted.get("rx_bytes", 0),
-            sent=counted.get("tx_bytes", 0),
-        )
+        return _link(message)
+
+    def links(self) -> list[Link]:
+        """All links. Raises Refused."""
+        with refused("links"):
+            return [_link(message) for message in self.ipr.get_links()]
 
     def need_link(self, name: str) -> Link:
         """The link named so. Raises Refused (ENODEV) where there is none."""
@@ -103,6 +102,29 @@ class Kernel:
         if link is not None:
             with refused(name, gone_is_fine=True):
                 self.ipr.link("del", index=link.index)
+
+
+def _link(message: Any) -> Link:
+    info = message.get_attr("IFLA_LINKINFO")
+    kind: str = (info.get_attr("IFLA_INFO_KIND") if info else None) or ""
+    data = info.get_attr("IFLA_INFO_DATA") if info else None
+    up = bool(message["flags"] & IFF_UP)
+    counted = message.get_attr("IFLA_STATS64") or {}
+    return Link(
+        index=message["index"],
+        name=message.get_attr("IFLA_IFNAME"),
+        up=up,
+        carrier=up and bool(message.get_attr("IFLA_CARRIER")),
+        mtu=message.get_attr("IFLA_MTU"),
+        mac=message.get_attr("IFLA_ADDRESS") or "",
+        bridge=message.get_attr("IFLA_MASTER") or 0,
+        kind=kind,
+        ethernet=message["ifi_type"] == _ARPHRD_ETHER,
+        lower=(message.get_attr("IFLA_LINK") or 0) if kind in _UPPER_KINDS else 0,
+        data=dict(data["attrs"]) if data and "attrs" in data else {},
+        received=counted.get("rx_bytes", 0),
+        sent=counted.get("tx_bytes", 0),
+    )
 
 
 class Refused(RdvError):
