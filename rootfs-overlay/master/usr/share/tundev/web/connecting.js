@@ -1,0 +1,58 @@
+/* A session on its way: each step as it comes, and what to do where one fails. */
+
+import { drawWays } from "/static/ask.js";
+import { element, fill, find, icon, show, write } from "/static/dom.js";
+import { aboutSession, drawChecks } from "/static/status.js";
+import { MODES, plain } from "/static/words.js";
+
+export function drawConnecting(model) {
+  const failed = model.view === "failed";
+  const { agent, failure } = model;
+  const onsite = plain(model.wish?.name ?? agent?.onsite ?? "the site");
+  const mode = agent?.mode ?? model.wish?.mode;
+  const silent = !failed && model.silent && (model.lost || model.up || model.steps.length > 0);
+  write(find("#connecting-mode"), mode ? `${MODES[mode]} · ${mode}` : "");
+  write(find("#connecting-title"), title(model, onsite, failed));
+  drawSteps(model, failed);
+  show(find("#silent"), silent);
+  drawWays(find("#silent [data-is=ways]"), model.wish?.seconds ?? 0, model.state?.page);
+  show(find("#failure"), failed);
+  write(find("#failure [data-is=text]"), failed ? sentence(plain(failure.text)) : "");
+  write(find("#failure [data-is=hint]"), failed ? sentence(plain(failure.hint ?? "")) : "");
+  const checks = failed && aboutSession(model) ? model.state.trouble?.checks : [];
+  drawChecks(find("#failure [data-is=checks]"), checks);
+  show(find("#retry"), failed && Boolean(model.wish));
+  show(find("#back"), failed);
+  show(find("#cancel"), !failed && !(silent && model.lost));
+  find("#cancel").disabled = model.cancelled || model.leaving;
+}
+
+function title(model, onsite, failed) {
+  if (failed) return `No session with ${onsite}`;
+  if (model.cancelled || model.leaving) return "Putting everything back…";
+  if (model.silent && (model.lost || model.up)) return `Your laptop goes to ${onsite}`;
+  return `Connecting to ${onsite}…`;
+}
+
+function drawSteps(model, failed) {
+  const steps = model.steps.length ? model.steps : ["asking the master"];
+  const last = failed ? "failed" : model.up ? "done" : "busy";
+  const facts = steps.map((text, at) => ({ text, is: at < steps.length - 1 ? "done" : last }));
+  const list = find("#steps");
+  // Only what is new is added, for a screen reader reads what is added.
+  fill(list, facts, () => facts.map(({ text, is }, at) => {
+    const kept = list.children[at];
+    if (kept?.dataset.is === is && kept.dataset.text === text) return kept;
+    const mark = element("span", { class: "step-mark", "aria-hidden": "true" });
+    if (is === "done") mark.append(icon("check"));
+    else if (is === "failed") mark.append(icon("cross"));
+    else mark.append(element("span", { class: "spinner" }));
+    const made = element("li", { "data-is": is }, mark, element("span", {}, sentence(plain(text))));
+    made.dataset.text = text;
+    return made;
+  }));
+}
+
+function sentence(text) {
+  return text && text[0].toLocaleUpperCase() + text.slice(1);
+}
