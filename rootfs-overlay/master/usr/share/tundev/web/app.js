@@ -38,6 +38,7 @@ function draw() {
   if (view === "session") drawSession(model, now);
   drawAsk();
   drawLost(view);
+  document.body.dataset.view = view;
   if (view !== shown) changed(view);
 }
 
