@@ -22,8 +22,8 @@ DEVICE_POLICIES = [
     ROOT / f"rootfs-overlay/{role}/usr/share/dbus-1/system.d/{name.name}.conf"
     for role, name in BUS_NAMES.items()
 ]
-SHELL, STRANGER, GROUP = "nobody", "daemon", "nogroup"
-"""Accounts of any Debian that stand for rdv-shell, for a device's account, and for the group tundev."""
+SHELL, STRANGER, PAGE, GROUP = "nobody", "daemon", "games", "nogroup"
+"""Accounts of any Debian: rdv-shell, a device's account, tundev-web, and the group tundev."""
 
 _BUS = """<busconfig>
   <type>system</type>
@@ -56,6 +56,7 @@ def address(open_directory: Path) -> Iterator[str]:
         text = text.replace('user="rdv-shell"', f'user="{SHELL}"').replace(
             'group="tundev"', f'group="{GROUP}"'
         )
+        text = text.replace('user="tundev-web"', f'user="{PAGE}"')
         policies.append(
             text[text.index("<busconfig>") :].replace("<busconfig>", "").replace("</busconfig>", "")
         )
@@ -179,6 +180,16 @@ def test_an_agent_answers_root_and_its_group_alone(address: str, role: Role) -> 
     assert told[len(words) :] == ["answered"] * 2 * len(members)
 
 
+def test_the_page_s_server_may_ask_what_a_technician_does_and_nothing_else(address: str) -> None:
+    name = BUS_NAMES[Role.MASTER]
+    members = [STATUS, LIST_ONSITES, CONNECT, DISCONNECT]
+    words = [[PAGE, name.name, name.path, name.interface, member] for member in (*members, "Restart")]
+    words += [[PAGE, name.name, name.path, method.interface, method.member] for method in STANDARD]
+    told = answers(address, name.name, words)
+    assert told[: len(members)] == ["answered"] * len(members)
+    assert all(is_refused(one) for one in told[len(members) :])
+
+
 _LISTENER = """
 import asyncio, sys
 from dbus_fast import BusType, Message, MessageType
@@ -236,4 +247,5 @@ def test_signals_are_heard_by_whom_they_are_for(address: str) -> None:
     assert heard(address, SIGNALS, "root") == SIGNALS
     assert heard(address, SIGNALS, STRANGER) == []
     assert heard(address, SIGNALS, SHELL) == [contract.SHELL_INTERFACE]
+    assert heard(address, SIGNALS, PAGE) == [BUS_NAMES[Role.MASTER].interface]
     assert heard(address, SIGNALS, STRANGER, GROUP) == [name.interface for name in BUS_NAMES.values()]

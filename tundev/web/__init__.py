@@ -1,0 +1,1 @@
+"""The master's page: its server, masterdev-web.service."""
