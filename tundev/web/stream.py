@@ -18,7 +18,7 @@ READERS = 16
 PAUSE = 0.1
 """Seconds between two states, in which changes gather."""
 KEEP_ALIVE = 15.0
-"""Seconds of silence after which a comment says that the connection lives."""
+"""Seconds of silence after which an event says that the stream lives: a page cannot see a comment."""
 WAITING = 64
 """Events that a reader may have to take before it is dropped."""
 RETRY_MS = 1000
@@ -66,7 +66,7 @@ class Reader:
                 async with asyncio.timeout(KEEP_ALIVE):
                     await self._news.wait()
             except TimeoutError:
-                yield ": \n\n"
+                yield event("alive", "{}")
                 continue
             self._news.clear()
             events, state = "".join(self._events), self._state
