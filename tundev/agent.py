@@ -20,7 +20,7 @@ from typing import Any, ClassVar
 from dbus_fast import Message
 from dbus_fast.aio.message_bus import MessageBus
 
-from tundev import cleanup, lan, reach
+from tundev import cleanup, lan, portal, reach
 from tundev.backoff import Backoff
 from tundev.contract import BUS_NAMES, STATUS_CHANGED, Key
 from tundev.enrolment import OneTimeKey
@@ -162,7 +162,7 @@ class Agent(ABC):
                 self.note(resolved=False, reachable=False, secured=False)
             else:
                 return
-        raise all_failed(failures)
+        raise await portal.explained(all_failed(failures), self.settings.server.host)
 
     async def _go(self, route: Route, backoff: Backoff) -> None:
         """Connect by this route and serve until that ends. Raises RdvError."""

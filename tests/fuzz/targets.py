@@ -20,6 +20,7 @@ from rdv.facts import TEXT_LIMIT, Facts
 from tests.fuzz.shell import shell
 from tundev import config
 from tundev.enrolment import without_enrol_key
+from tundev.portal import URL_LIMIT, judge
 from tundev.proxy import connect_through
 from tundev.shell_client import Shell
 from vtunlib import words
@@ -185,6 +186,12 @@ def grammar(data: bytes) -> None:
     assert words.parse(line) == [Word.ECHO, first, *rest]
 
 
+def portal(data: bytes) -> None:
+    """What answers HTTP in the RDV's stead."""
+    told_where = judge(data, "rdv.example.com")
+    assert told_where is None or (told_where.isprintable() and len(told_where) <= URL_LIMIT)
+
+
 TARGETS: Mapping[str, Callable[[bytes], None]] = {
     "shell": shell,
     "answers": answers,
@@ -195,6 +202,7 @@ TARGETS: Mapping[str, Callable[[bytes], None]] = {
     "keys": keys,
     "keys_file": keys_file,
     "proxy": proxy,
+    "portal": portal,
     "erasure": erasure,
     "grammar": grammar,
 }

@@ -16,6 +16,7 @@ from tundev.states import State
 from tundev.transport import Route
 from vtunlib.errors import (
     AuthenticationRefused,
+    CaptivePortal,
     CertificateRefused,
     HostKeyMismatch,
     MissingProgram,
@@ -30,7 +31,7 @@ ONLINE_SECONDS = 45.0
 """How long a command waits for an agent of its own to be online."""
 _LASTING = (
     *(AuthenticationRefused, HostKeyMismatch, MissingProgram),
-    *(CertificateRefused, ProxyRefused, TlsIntercepted),
+    *(CaptivePortal, CertificateRefused, ProxyRefused, TlsIntercepted),
 )
 """What does not become better by trying again, while a person waits."""
 
