@@ -1,4 +1,4 @@
-"""A customer's strict firewall, on the lab's router: what passes, a proxy, an interception of TLS.
+"""A customer's strict firewall, on the lab's router: what passes, a proxy, a portal, an interception of TLS.
 
 Each is a context manager that leaves the router as it was. The programs are real:
 nftables, tinyproxy, stunnel.
@@ -16,6 +16,8 @@ from tests.lab.topology import RDV
 
 PROXY_PORT = 3128
 INTERCEPT_PORT = 8443
+PORTAL_PORT = 8080
+PORTAL_URL = "http://portal.hotel.example/sign-in"
 
 _PASS = """
 table inet strict {{
@@ -49,6 +51,29 @@ table inet strict {{
         iifname "lan" oifname "wan" drop
     }}
 }}
+"""
+_PORTAL = f"""
+table inet strict {{
+    chain arrive {{
+        type nat hook prerouting priority dstnat;
+        iifname "lan" tcp dport 80 redirect to :{PORTAL_PORT}
+    }}
+    chain forward {{
+        type filter hook forward priority filter - 1;
+        iifname "lan" oifname "wan" drop
+    }}
+}}
+"""
+_PORTAL_PROGRAM = f"""
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+class Portal(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(302)
+        self.send_header("Location", "{PORTAL_URL}")
+        self.end_headers()
+
+HTTPServer(("", {PORTAL_PORT}), Portal).serve_forever()
 """
 _TINYPROXY = """
 Port {port}
@@ -92,6 +117,22 @@ def no_dns(router: Router) -> Iterator[None]:
     """Nobody answers where the LAN's DNS server was."""
     with rules(router, _NO_DNS):
         yield
+
+
+@contextmanager
+def nothing_out(router: Router) -> Iterator[None]:
+    """Names are resolved, and all that is sent out is dropped without a word."""
+    with rules(router, _PASS.format(passing="udp dport 0", input="")):
+        yield
+
+
+@contextmanager
+def captive_portal(router: Router) -> Iterator[None]:
+    """Nothing passes before a sign-in, and whoever asks for a web page is sent to the portal's."""
+    with router.start(["/usr/bin/python3", "-c", _PORTAL_PROGRAM]):
+        _wait_listening(router, PORTAL_PORT)
+        with rules(router, _PORTAL):
+            yield
 
 
 @contextmanager

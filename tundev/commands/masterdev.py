@@ -29,6 +29,7 @@ _EXAMPLES = """\
   masterdev list
   masterdev connect rpi1100 --reason "ticket 4711"
   masterdev connect rpi1100 -m L2 -t 3600 --detach
+  masterdev status --watch
   masterdev disconnect
   masterdev -u rpi1101 -R rdv.example.com -o rpi1100 -m L3    first generation's form
 """

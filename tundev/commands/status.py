@@ -10,46 +10,72 @@ from typing import Any
 
 from tundev.advice import advice
 from tundev.client import AgentClient, PortClient
-from tundev.contract import Key
+from tundev.contract import Key, PortKey
 from vtunlib.errors import printable
 from vtunlib.tunnel import Role
+
+_HIDDEN = (Key.FAILURE_CLASS, Key.ENDED_AS_WISHED)
+"""For programs: a person is told the same by the message itself."""
 
 
 def add_parser(commands: Any) -> None:
     """The word `masterdev status`."""
-    parser = commands.add_parser("status", help="how far the agent is, and the session")
+    parser = commands.add_parser("status", help="how far the agent is, the adapter, the session")
     parser.add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument("--watch", action="store_true", help="go on showing it as it changes, until Ctrl-C")
     parser.set_defaults(work=show)
 
 
 async def show(agent: AgentClient, arguments: argparse.Namespace) -> int:
-    """Print it as it is now."""
+    """Print it as it is now, or as it changes."""
+    if arguments.watch:
+        from tundev.commands.watching import watch
+
+        return await watch(agent, as_json=arguments.json)
     status = await agent.status()
     port = await PortClient(agent.bus).port() if agent.role is Role.MASTER else None
-    print(as_json(status, port) if arguments.json else text(status, port))
+    print(json.dumps(for_programs(status, port), indent=2) if arguments.json else text(status, port))
     return 0
 
 
-def as_json(status: Mapping[str, Any], port: Mapping[str, Any] | None) -> str:
-    """The status for programs, with `trouble` where something is wrong."""
+def for_programs(status: Mapping[str, Any] | None, port: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The status; `adapter` is the port, `trouble` the advice, where there are such."""
     told = advice(status, port)
-    return json.dumps({**status, **({"trouble": asdict(told)} if told else {})}, indent=2)
+    return {
+        **(status or {}),
+        **({"adapter": dict(port)} if port else {}),
+        **({"trouble": asdict(told)} if told else {}),
+    }
 
 
-def text(status: Mapping[str, Any], port: Mapping[str, Any] | None) -> str:
-    """The status as a person reads it, with the advice below."""
+def text(status: Mapping[str, Any] | None, port: Mapping[str, Any] | None) -> str:
+    """As a person reads it, with the advice below."""
+    rows = [
+        f"{key.replace('_', ' '):<10} {_shown(value)}"
+        for key, value in (status or {}).items()
+        if key not in _HIDDEN
+    ]
+    if port:
+        rows.append(f"{'adapter':<10} {adapter(port)}")
     told = advice(status, port)
-    return "\n".join([*_rows(status), *(["", *told.lines()] if told else [])])
+    below = (["", *told.lines()] if rows else told.lines()) if told else []
+    return "\n".join([*(printable(row) for row in rows), *below])
 
 
-def _rows(status: Mapping[str, Any]) -> list[str]:
-    rows = []
-    for key, value in status.items():
-        if key in (Key.FAILURE_CLASS, Key.ENDED_AS_WISHED):
-            continue
-        if isinstance(value, bool):
-            shown = "yes" if value else "no"
-        else:
-            shown = " ".join(value) if isinstance(value, list) else str(value)
-        rows.append(printable(f"{key.replace('_', ' '):<10} {shown}"))
-    return rows
+def adapter(port: Mapping[str, Any]) -> str:
+    """The technician's port on one line: its state, what it is, who is at it."""
+    words = [str(port.get(PortKey.STATE, "-")).replace("_", " ")]
+    for key, before in ((PortKey.INTERFACE, ""), (PortKey.ADDRESS, ""), (PortKey.LEASE, "laptop ")):
+        if port.get(key):
+            words.append(f"{before}{port[key]}")
+    if port.get(PortKey.MOVED):
+        words.append(f"moved: {port[PortKey.MOVED]}")
+    if port.get(PortKey.WAITING):
+        words.append(f"waiting: {' '.join(port[PortKey.WAITING])}")
+    return ", ".join(words)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return " ".join(value) if isinstance(value, list) else str(value)

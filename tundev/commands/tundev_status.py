@@ -46,6 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     about = "How far this tunnelling device is, and why not further."
     parser = client.parser("tundev-status", about, _EXAMPLES)
     parser.add_argument("--json", action="store_true", help="for programs")
+    parser.set_defaults(watch=False)
     parser.add_argument("--key", action="store_true", help="print the device's public key and no more")
     return parser
 
