@@ -72,8 +72,8 @@ class Agent(ABC):
     async def serve(self, shell: Shell) -> None:
         """Do the role's work until the connection is lost. Raises RdvError."""
 
-    async def prepare(self) -> None:  # noqa: B027  # a role that needs nothing more adds none
-        """What the role needs besides its idle network."""
+    async def listen(self, bus: MessageBus) -> None:  # noqa: B027  # a role that needs nobody adds none
+        """Hear on the bus what the role needs of others."""
 
     async def finish(self) -> None:  # noqa: B027  # the same
         """The agent ends: wait until what the role holds is undone."""
@@ -97,9 +97,9 @@ class Agent(ABC):
         await asyncio.to_thread(ensure_key)
         await asyncio.to_thread(cleanup.clean_up)
         await asyncio.to_thread(self.network.set, self.idle_items())
-        await self.prepare()
         self._bus = await buses.connect()
         self.export(self._bus)
+        await self.listen(self._bus)
         await buses.own(self._bus, contract.name)
         self._readiness.ready(next_state(self._facts))
         work = [asyncio.create_task(task) for task in (self._watch_uplink(), self._climb(), self._need_bus())]
@@ -290,13 +290,3 @@ class Agent(ABC):
 
     def _signal_status(self, status: dict[str, Any]) -> None:
         self.signal(STATUS_CHANGED, "a{sv}", buses.variants(status))
-
-
-def annotated(gives: str, **takes: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Give a method the D-Bus types that dbus-fast reads from annotations, which no type checker takes."""
-
-    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        function.__annotations__ = {**takes, **({"return": gives} if gives else {})}
-        return function
-
-    return decorate

@@ -10,11 +10,10 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from tundev import config, firewall, leg, paths
-from tundev.technician_port import TechnicianPort, bridged_port, replug
-from vtunlib import units
+from tundev import firewall, leg, paths
+from tundev.port import dnsmasq, laptop
 from vtunlib.errors import RdvError
-from vtunlib.network import Item, Network, forget
+from vtunlib.network import Network, forget
 from vtunlib.network.kernel import Kernel
 
 
@@ -24,11 +23,8 @@ def clean_up() -> None:
     for file in (paths.ENROL_KEY, paths.TLS):
         file.unlink(missing_ok=True)
     with Kernel() as kernel:
-        port = bridged_port(kernel)
         for link in (paths.LEG, paths.MASTER_BRIDGE):
             kernel.delete_link(link)
-        if port is not None:
-            replug(kernel, port)
     _stop_forwarding()
 
 
@@ -48,31 +44,15 @@ def _stop_forwarding() -> None:
 
 def close() -> None:
     """The firewall's state without an agent: nothing is forwarded."""
-    port = technician_port()
-    table = firewall.master_idle(port.interface) if port else firewall.onsite_idle()
-    Network().set([table])
+    Network().set([firewall.idle()])
 
 
 def remove_all() -> None:
-    """What stays behind on purpose, too."""
-    items: list[Item] = [firewall.onsite_idle()]
-    port = technician_port()
-    if port is not None:
-        items += [item for item in port.idle() if item.key != items[0].key]
-    for unit in units.units_named(paths.DHCP_SERVICES):
-        units.stop(unit)
-    forget(items)
-
-
-def technician_port() -> TechnicianPort | None:
-    """The port that the configuration names; None on an onsite, or where it cannot be read."""
-    try:
-        master = config.load().master
-    except RdvError:
-        return None
-    if master is None or master.interface == config.AUTO:
-        return None
-    return TechnicianPort(master.interface, master.extremity_subnet)
+    """What stays behind on purpose, too: of the agent, and on a master of the technician's port."""
+    dnsmasq.stop()
+    with Kernel() as kernel:
+        port = laptop.left_behind(kernel)
+    forget([firewall.idle(), *port])
 
 
 def main() -> int:

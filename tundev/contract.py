@@ -56,8 +56,9 @@ STEP = "Step"
 ONSITES_CHANGED = "OnsitesChanged"
 """Signal (), master: ListOnsites answers anew."""
 
-CONNECT_SECONDS = 40.0
-"""How long a caller of Connect waits: the session has 30 s to come up, the rest is for undoing."""
+CONNECT_SECONDS = 50.0
+"""How long a caller of Connect waits besides its patience: the session has 30 s to come up, a port that is
+being looked at 5, the rest is for undoing."""
 
 
 # org.rdv.SecondaryIfWatcher1, on the master. Who may call GetInterface may hear the signals; the
@@ -73,12 +74,14 @@ A link that is away for less than the grace of [master] is not told."""
 PORT_CHANGED = "PortChanged"
 """Signal (a{sv}): as GetInterface answers, at each change of anything in it."""
 BORROW = "Borrow"
-"""(s mode, s lan) -> a{sv}: a session takes the port. In L3 the laptop's subnet moves where it clashes with
-the customer's LAN (in CIDR); in L2 the address and the DHCP service are taken away, and the interface is free
-to be bridged. Answers as GetInterface does. Ends with GiveBack, or when the caller leaves the bus. Raises
-NotFound where no port is ready, Busy where it is borrowed."""
+"""(s mode, s lan, as servers) -> a{sv}: a session takes the port. In L3 the laptop's subnet moves where it
+clashes with the customer's LAN (in CIDR, or empty) or DNS servers; in L2 the address and the DHCP service are
+taken away, and the interface is free to be bridged. Answers as GetInterface does. Ends with GiveBack, or when
+the caller leaves the bus. Raises NotFound where no port is ready, Busy where it is borrowed."""
 SET_NAME_SERVERS = "SetNameServers"
 """(as addresses): what the laptop asks goes to these, through the tunnel, until the port is given back."""
+REPLUG = "Replug"
+"""(): the borrower has bridged the port, and the laptop is made to ask for an address there."""
 GIVE_BACK = "GiveBack"
 """(): the port is as before Borrow; no error where it is not borrowed."""
 

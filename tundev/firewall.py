@@ -1,4 +1,4 @@
-"""The device's one nftables table, as text: pure.
+"""What a device forwards, as the text of a nftables table: pure.
 
 Its forward policy is drop, with and without a session. Bridged frames pass the
 forward hook too where the kernel has br_netfilter, hence the rules that let a
@@ -36,9 +36,9 @@ _FROM_LEG = [
 _BRIDGED = [f'iifname "{name}" oifname "{name}" accept' for name in (paths.LAN_BRIDGE, paths.MASTER_BRIDGE)]
 
 
-def onsite_idle() -> NftTable:
-    """Nothing is forwarded."""
-    return _table(_FROM_LEG, _BRIDGED[:1], [])
+def idle() -> NftTable:
+    """Nothing is forwarded but within a bridge, and this device is not spoken to in an L2 session."""
+    return _table([*_FROM_LEG, f'iifname "{paths.MASTER_BRIDGE}" drop'], _BRIDGED, [])
 
 
 def onsite_routed(uplink: str, leg: ipaddress.IPv4Network) -> NftTable:
@@ -46,7 +46,7 @@ def onsite_routed(uplink: str, leg: ipaddress.IPv4Network) -> NftTable:
     return _table(
         _FROM_LEG,
         [
-            *_BRIDGED[:1],
+            *_BRIDGED,
             f'iifname "{paths.LEG}" oifname "{uplink}" accept',
             f'iifname "{uplink}" oifname "{paths.LEG}" {_ANSWERS}',
         ],
@@ -54,28 +54,10 @@ def onsite_routed(uplink: str, leg: ipaddress.IPv4Network) -> NftTable:
     )
 
 
-def _from_port(port: str) -> list[str]:
-    """The laptop may ask this device for an address, a name, its page and an echo; nothing else."""
-    return [
-        f'iifname "{port}" {_ANSWERS}',
-        f'iifname "{port}" udp dport {{ 53, 67 }} accept',
-        f'iifname "{port}" tcp dport {{ 53, 80 }} accept',
-        f'iifname "{port}" icmp type echo-request accept',
-        f'iifname "{port}" drop',
-        *_FROM_LEG,
-        f'iifname "{paths.MASTER_BRIDGE}" drop',
-    ]
-
-
-def master_idle(port: str) -> NftTable:
-    """Nothing is forwarded but within the bridge of an L2 session, which has no address."""
-    return _table(_from_port(port), _BRIDGED[1:], [])
-
-
 def master_routed(port: str) -> NftTable:
     """From the technician's port into the tunnel, and answers back."""
     return _table(
-        _from_port(port),
+        _FROM_LEG,
         [
             f'iifname "{port}" oifname "{paths.LEG}" accept',
             f'iifname "{paths.LEG}" oifname "{port}" {_ANSWERS}',

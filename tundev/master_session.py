@@ -15,13 +15,14 @@ from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from tundev import leg, paths
+from tundev import leg, paths, technician_port
+from tundev.borrowed_port import BorrowedPort, Use
 from tundev.contract import Key
 from tundev.shell_client import Shell
-from tundev.technician_port import TechnicianPort
 from vtunlib import probe
 from vtunlib.errors import ProtocolError, RdvError, SessionFailed, named
 from vtunlib.network import Network, watch_carriers
+from vtunlib.network.kernel import Kernel
 from vtunlib.threads import to_its_end
 from vtunlib.tunnel import TunnelMode, VtunParameters
 from vtunlib.words import Word
@@ -44,6 +45,8 @@ class Wish:
     mode: TunnelMode
     reason: str = ""
     time_limit: int = 0
+    patience: int = 0
+    """Seconds to wait for the technician's port where it is not ready."""
 
 
 @dataclass(frozen=True)
@@ -55,10 +58,10 @@ class Ending:
 
 
 class MasterSession:
-    """Opens with `open`, lives in `keep`, ends with `undo`, in this order."""
+    """Waits for the port with `wait`, opens with `open`, lives in `keep`, ends with `undo`, in this order."""
 
     def __init__(
-        self, wish: Wish, shell: Shell, network: Network, port: TechnicianPort, step: Callable[[str], None]
+        self, wish: Wish, shell: Shell, network: Network, port: BorrowedPort, step: Callable[[str], None]
     ) -> None:
         """step: told what is about to happen, for a person."""
         self.wish = wish
@@ -71,7 +74,10 @@ class MasterSession:
         self._shell = shell
         self._network = network
         self._port = port
-        self._step = step
+        self._tell_step = step
+        self._last_step = ""
+        self._ends: datetime.datetime | None = None
+        self._bytes: tuple[int, int] | None = None
         self._carrier = asyncio.Event()
         self._up_at_rdv = asyncio.Event()
         self._far_end: str | None = None
@@ -89,7 +95,14 @@ class MasterSession:
             Key.SINCE: self.since.isoformat(timespec="seconds"),
             Key.REASON: self.wish.reason or None,
             Key.REACH: self.reach or None,
+            Key.STEP: self._last_step or None,
+            Key.ENDS: self._ends.isoformat(timespec="seconds") if self._ends else None,
+            **(dict(zip((Key.RX_BYTES, Key.TX_BYTES), self._bytes, strict=True)) if self._bytes else {}),
         }
+
+    def _step(self, text: str) -> None:
+        self._last_step = text
+        self._tell_step(text)
 
     def end(self, error: RdvError, *, as_wished: bool = False) -> None:
         """It is over. The first reason counts."""
@@ -108,6 +121,10 @@ class MasterSession:
             self.end(ended)
 
     # its life
+
+    async def wait(self) -> None:
+        """Return when the technician's port is ready. Raises RdvError."""
+        await self._port.ready(self.wish.patience, self._step)
 
     async def open(self) -> None:
         """Ask for it and join it; returns when the far end answers. Raises RdvError."""
@@ -135,9 +152,16 @@ class MasterSession:
         await self._join(VtunParameters.from_lines(await parameters), await remote)
         self._step("waiting for the tunnel")
         await self._carrier.wait()
+        if wish.mode is TunnelMode.L3:
+            await self._port.ask_through(self.dns)
         self._step("tunnel up, asking the far end")
         await self._first_answer()
         await self._up_at_rdv.wait()
+        self._step("connected")
+        self._last_step = ""
+        self.since = datetime.datetime.now(datetime.UTC)
+        if wish.time_limit:
+            self._ends = self.since + datetime.timedelta(seconds=wish.time_limit)
 
     async def _join(self, parameters: VtunParameters, remote: list[str]) -> None:
         try:
@@ -146,12 +170,12 @@ class MasterSession:
         except (ValueError, IndexError):
             raise ProtocolError("the RDV's answer on the onsite's network is malformed") from None
         self._step("setting up this end of the tunnel")
-        if self.wish.mode is TunnelMode.L2:
-            await to_its_end(self._port.step_aside)
-        await to_its_end(self._network.set, self._port.joined(parameters, self.wish.mode))
-        await to_its_end(leg.start, parameters, self.wish.mode)
-        if self.wish.mode is TunnelMode.L2:
-            await to_its_end(self._port.replug)
+        mode = self.wish.mode
+        interface = await self._port.borrow(Use(mode, str(self.lan), tuple(self.dns)))
+        await to_its_end(self._network.set, technician_port.joined(interface, parameters, mode))
+        await to_its_end(leg.start, parameters, mode)
+        if mode is TunnelMode.L2:
+            await self._port.replug()
 
     async def _first_answer(self) -> None:
         patience = FIRST_PATIENCE
@@ -178,6 +202,7 @@ class MasterSession:
         if rtt is None and patience < LAST_PATIENCE:
             return
         self.rtt = rtt
+        self._bytes = await asyncio.to_thread(_counted)
 
     async def watch_tunnel(self, changed: Callable[[bool], None]) -> None:
         """Tell of the tunnel's carrier; a carrier that is lost ends the session."""
@@ -198,16 +223,24 @@ class MasterSession:
             with suppress(RdvError):
                 await self._shell.ask(Word.DROP_VTUN, str(self.over.result().error)[:200])
 
-    def undo(self) -> None:
+    async def undo(self) -> None:
         """This end as it was. What is gone already is no error; what fails is told in the journal."""
-        jobs: list[Callable[[], object]] = [leg.stop, lambda: self._network.set(self._port.idle())]
-        if self.wish.mode is TunnelMode.L2:
-            jobs += [self._port.replug, self._port.serve_addresses]
-        for job in jobs:
+        for job in (leg.stop, lambda: self._network.set(technician_port.idle())):
             try:
-                job()
+                await to_its_end(job)
             except RdvError as error:
                 log.error("%s", error)
+        try:
+            await self._port.give_back()
+        except RdvError as error:
+            log.error("%s", error)
+
+
+def _counted() -> tuple[int, int] | None:
+    """Bytes that came through the tunnel, and that went into it."""
+    with Kernel() as kernel:
+        link = kernel.link(paths.LEG)
+    return (link.received, link.sent) if link else None
 
 
 async def until_over(session: MasterSession, work: Coroutine[Any, Any, None]) -> None:

@@ -15,13 +15,15 @@ from typing import Any
 from dbus_fast.aio.message_bus import MessageBus
 from dbus_fast.service import ServiceInterface
 
-from tundev import config
-from tundev.agent import Agent, annotated
+from tundev import technician_port
+from tundev.agent import Agent
+from tundev.borrowed_port import BorrowedPort
 from tundev.contract import (
     BUS_NAMES,
     CONNECT,
     DISCONNECT,
     LIST_ONSITES,
+    ONSITES_CHANGED,
     STATUS,
     STEP,
     Key,
@@ -29,11 +31,9 @@ from tundev.contract import (
 from tundev.master_session import UP_SECONDS, Ending, MasterSession, Wish, until_over
 from tundev.settings import Settings
 from tundev.shell_client import Shell
-from tundev.technician_port import TechnicianPort
 from vtunlib import bus as buses
 from vtunlib.errors import (
     Busy,
-    ConfigError,
     NoSession,
     ProtocolError,
     RdvError,
@@ -44,9 +44,8 @@ from vtunlib.errors import (
     named,
 )
 from vtunlib.network import Item
-from vtunlib.threads import to_its_end
 from vtunlib.tunnel import Role, TunnelMode
-from vtunlib.words import Word
+from vtunlib.words import Wait, Word
 
 FINISH_SECONDS = 10.0
 """How long a session that is being undone keeps an agent that was told to stop."""
@@ -61,12 +60,7 @@ class MasterAgent(Agent):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
-        master = settings.config.master or config.Master()
-        self._port = (
-            TechnicianPort(master.interface, master.extremity_subnet)
-            if master.interface != config.AUTO
-            else None
-        )
+        self._port = BorrowedPort(self._port_changed, self._port_lost)
         self._shell: Shell | None = None
         self._session: MasterSession | None = None
         self._ended: Ending | None = None
@@ -74,17 +68,14 @@ class MasterAgent(Agent):
         self._holding: asyncio.Task[None] | None = None
 
     def idle_items(self) -> list[Item]:
-        if self._port is None:
-            return []
-        self._port.check()
-        return self._port.idle()
+        return technician_port.idle()
 
     def export(self, bus: MessageBus) -> None:
         bus.export(BUS_NAMES[self.role].path, _Interface(self))
 
     def more_status(self) -> dict[str, Any]:
         values: dict[str, Any] = {
-            Key.PORT: self._port.interface if self._port else None,
+            Key.PORT: self._port.interface,
             Key.SESSION: self._session is not None,
         }
         if self._session is not None:
@@ -93,10 +84,15 @@ class MasterAgent(Agent):
             values |= {Key.ENDED: str(self._ended.error), Key.ENDED_AS_WISHED: self._ended.as_wished}
         return values
 
-    async def prepare(self) -> None:
-        if self._port is not None:
-            await asyncio.to_thread(self._port.forget_others)
-            await asyncio.to_thread(self._port.serve_addresses)
+    async def listen(self, bus: MessageBus) -> None:
+        await self._port.listen(bus)
+
+    def _port_changed(self) -> None:
+        self.note()
+
+    def _port_lost(self, error: RdvError, as_wished: bool) -> None:
+        if self._session is not None:
+            self._session.end(error, as_wished=as_wished)
 
     async def finish(self) -> None:
         if self._session is not None and self._holding is not None:
@@ -107,12 +103,15 @@ class MasterAgent(Agent):
 
     async def serve(self, shell: Shell) -> None:
         self._shell = shell
+        self.signal(ONSITES_CHANGED, "")
         try:
             while True:
                 await self._ask_session(shell)
-                await shell.wait(Word.WAIT_CHANGE)
+                if await shell.wait(Word.WAIT_CHANGE) is Wait.CHANGED:
+                    self.signal(ONSITES_CHANGED, "")
         finally:
             self._shell = None
+            self.signal(ONSITES_CHANGED, "")
             if self._session is not None:
                 self._session.end(RdvUnreachable("the connection to the RDV server was lost"))
 
@@ -151,10 +150,6 @@ class MasterAgent(Agent):
                 f"this master is in a session with {self._session.wish.onsite}",
                 "masterdev disconnect ends it",
             )
-        if self._port is None:
-            raise ConfigError(
-                "the technician's port is not known", "set interface in [master] of /etc/tundev/tundev.toml"
-            )
         shell = self._need_shell()
         session = self._session = MasterSession(wish, shell, self.network, self._port, self._step)
         self._ended = None
@@ -181,6 +176,7 @@ class MasterAgent(Agent):
         watching = asyncio.create_task(session.watch_tunnel(lambda up: self.note(tunnel=up)))
         limit = None
         try:
+            await until_over(session, session.wait())
             async with asyncio.timeout(UP_SECONDS) as patience:
                 await until_over(session, session.open())
                 patience.reschedule(None)
@@ -188,7 +184,6 @@ class MasterAgent(Agent):
                     limit = asyncio.get_running_loop().call_later(
                         session.wish.time_limit, self._time_is_up, session
                     )
-                self._step("connected")
                 self.note(session=True)
                 opened.set_result(None)
                 await until_over(session, session.keep(self.note))
@@ -208,7 +203,7 @@ class MasterAgent(Agent):
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
             leaving = asyncio.create_task(session.leave())
-            await to_its_end(session.undo)
+            await session.undo()
             with suppress(asyncio.CancelledError):
                 await leaving
             self._session, self._ended = None, ending
@@ -221,6 +216,7 @@ class MasterAgent(Agent):
     def _step(self, text: str) -> None:
         log.info("%s", text)
         self.signal(STEP, "s", text)
+        self.note()
 
 
 def _crosses_the_bus(value: object) -> bool:
@@ -237,24 +233,24 @@ class _Interface(ServiceInterface):
         super().__init__(BUS_NAMES[agent.role].interface)
 
     @buses.answers(STATUS)
-    @annotated("a{sv}")
+    @buses.annotated("a{sv}")
     def status(self):  # type: ignore[no-untyped-def]
         return buses.variants(self._agent.status())
 
     @buses.answers(LIST_ONSITES)
-    @annotated("aa{sv}")
+    @buses.annotated("aa{sv}")
     async def list_onsites(self):  # type: ignore[no-untyped-def]
         return [buses.variants(row) for row in await self._agent.onsites()]
 
     @buses.answers(CONNECT)
-    @annotated("a{sv}", onsite="s", mode="s", reason="s", seconds="u")
-    async def connect(self, onsite, mode, reason, seconds):  # type: ignore[no-untyped-def]
+    @buses.annotated("a{sv}", onsite="s", mode="s", reason="s", seconds="u", patience="u")
+    async def connect(self, onsite, mode, reason, seconds, patience):  # type: ignore[no-untyped-def]
         if not onsite.isprintable() or not reason.isprintable() or len(reason) > 200:
             raise UsageError("onsite and reason must be printable, the reason at most 200 characters")
-        wish = Wish(onsite, TunnelMode.parse(mode), reason, seconds)
+        wish = Wish(onsite, TunnelMode.parse(mode), reason, seconds, patience)
         return buses.variants(await self._agent.connect(wish))
 
     @buses.answers(DISCONNECT)
-    @annotated("")
+    @buses.annotated("")
     async def disconnect(self):  # type: ignore[no-untyped-def]
         await self._agent.disconnect()

@@ -17,7 +17,7 @@ from dbus_fast.aio.message_bus import MessageBus
 from dbus_fast.service import ServiceInterface
 
 from tundev import config, firewall, leg, paths
-from tundev.agent import Agent, annotated
+from tundev.agent import Agent
 from tundev.contract import BUS_NAMES, STATUS, Key
 from tundev.lan import Uplink
 from tundev.shell_client import Command, Shell
@@ -50,7 +50,7 @@ def session_items(session: Session, uplink: Uplink) -> list[Item]:
             raise ModeNotPossible(
                 f"the uplink {uplink.link} is no bridge, so L2 is not possible", "use L3, or a wired uplink"
             )
-        return [firewall.onsite_idle(), *tunnel, Port(paths.LEG, paths.LAN_BRIDGE)]
+        return [firewall.idle(), *tunnel, Port(paths.LEG, paths.LAN_BRIDGE)]
     return [
         firewall.onsite_routed(uplink.link, session.parameters.network),
         *tunnel,
@@ -66,7 +66,7 @@ class OnsiteAgent(Agent):
     _session: Session | None = None
 
     def idle_items(self) -> list[Item]:
-        return [firewall.onsite_idle()]
+        return [firewall.idle()]
 
     def export(self, bus: MessageBus) -> None:
         bus.export(BUS_NAMES[self.role].path, _Interface(self))
@@ -176,6 +176,6 @@ class _Interface(ServiceInterface):
         super().__init__(BUS_NAMES[agent.role].interface)
 
     @buses.answers(STATUS)
-    @annotated("a{sv}")
+    @buses.annotated("a{sv}")
     def status(self):  # type: ignore[no-untyped-def]
         return buses.variants(self._agent.status())

@@ -42,6 +42,9 @@ VTUND_SERVICE = "tundev-vtund.service"
 DHCP_SERVICES = "tundev-dhcp@*.service"
 
 NFT_TABLE = "tundev"
+"""The agent's: what is forwarded."""
+PORT_NFT_TABLE = "tundev-port"
+"""The watcher's: what the laptop may ask this device."""
 ROUTING_TABLE = 7001
 """What comes in on the technician's port is looked up here."""
 

@@ -14,7 +14,6 @@ from dbus_fast import Message
 from dbus_fast.service import ServiceInterface
 
 from tundev import contract
-from tundev.agent import annotated
 from tundev.contract import Key, PortKey, PortState
 from tundev.states import State
 from tundev.web.app import App
@@ -74,19 +73,19 @@ class FakeAgent(ServiceInterface):
         self.signal(contract.STATUS_CHANGED, "a{sv}", buses.variants(self.state))
 
     @buses.answers(contract.STATUS)
-    @annotated("a{sv}")
+    @buses.annotated("a{sv}")
     def status(self):  # type: ignore[no-untyped-def]
         self.asked.append((contract.STATUS, []))
         return buses.variants(self.state)
 
     @buses.answers(contract.LIST_ONSITES)
-    @annotated("aa{sv}")
+    @buses.annotated("aa{sv}")
     def list_onsites(self):  # type: ignore[no-untyped-def]
         self.asked.append((contract.LIST_ONSITES, []))
         return [buses.variants(row) for row in self.rows]
 
     @buses.answers(contract.CONNECT)
-    @annotated("a{sv}", onsite="s", mode="s", reason="s", seconds="u", patience="u")
+    @buses.annotated("a{sv}", onsite="s", mode="s", reason="s", seconds="u", patience="u")
     async def connect(self, onsite, mode, reason, seconds, patience):  # type: ignore[no-untyped-def]
         self.asked.append((contract.CONNECT, [onsite, mode, reason, seconds, patience]))
         for text in self.steps:
@@ -97,7 +96,7 @@ class FakeAgent(ServiceInterface):
         return buses.variants(self.state)
 
     @buses.answers(contract.DISCONNECT)
-    @annotated("")
+    @buses.annotated("")
     def disconnect(self):  # type: ignore[no-untyped-def]
         self.asked.append((contract.DISCONNECT, []))
         if not self.state[Key.SESSION]:
@@ -126,7 +125,7 @@ class FakeWatcher(ServiceInterface):
         )
 
     @buses.answers(contract.GET_INTERFACE)
-    @annotated("a{sv}")
+    @buses.annotated("a{sv}")
     def get_interface(self):  # type: ignore[no-untyped-def]
         return buses.variants(self.state)
 

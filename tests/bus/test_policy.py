@@ -1,4 +1,4 @@
-"""Who may call the manager and a device's agent, on a private bus with the policies that are installed."""
+"""Who may call the manager, a device's agent and its port, on a private bus with the installed policies."""
 
 from __future__ import annotations
 
@@ -13,15 +13,29 @@ from dbus_fast.aio.message_bus import MessageBus
 
 from rdv import contract
 from rdv.contract import Method
-from tundev.contract import BUS_NAMES, CONNECT, DISCONNECT, LIST_ONSITES, STATUS
+from tundev.contract import (
+    BORROW,
+    BUS_NAMES,
+    CONNECT,
+    DISCONNECT,
+    GET_INTERFACE,
+    GIVE_BACK,
+    LIST_ONSITES,
+    REPLUG,
+    SET_NAME_SERVERS,
+    STATUS,
+    WATCHER,
+)
+from tundev.port import dnsmasq
 from vtunlib.tunnel import Role
 
 ROOT = Path(__file__).resolve().parents[2]
 RDV_POLICY = ROOT / "rdv/system/usr/share/dbus-1/system.d/org.rdv.TundevManager1.conf"
 DEVICE_POLICIES = [
     ROOT / f"rootfs-overlay/{role}/usr/share/dbus-1/system.d/{name.name}.conf"
-    for role, name in BUS_NAMES.items()
+    for role, name in (*BUS_NAMES.items(), (Role.MASTER, WATCHER))
 ]
+DEVICE_POLICIES.append(DEVICE_POLICIES[-1].with_name(f"{dnsmasq.BUS_NAME}.conf"))
 SHELL, STRANGER, PAGE, GROUP = "nobody", "daemon", "games", "nogroup"
 """Accounts of any Debian: rdv-shell, a device's account, tundev-web, and the group tundev."""
 
@@ -53,10 +67,12 @@ def address(open_directory: Path) -> Iterator[str]:
     policies = []
     for policy in (RDV_POLICY, *DEVICE_POLICIES):
         text = policy.read_text()
-        text = text.replace('user="rdv-shell"', f'user="{SHELL}"').replace(
-            'group="tundev"', f'group="{GROUP}"'
-        )
-        text = text.replace('user="tundev-web"', f'user="{PAGE}"')
+        for special, known in (
+            ('user="rdv-shell"', f'user="{SHELL}"'),
+            ('group="tundev"', f'group="{GROUP}"'),
+            ('user="tundev-web"', f'user="{PAGE}"'),
+        ):
+            text = text.replace(special, known)
         policies.append(
             text[text.index("<busconfig>") :].replace("<busconfig>", "").replace("</busconfig>", "")
         )
@@ -145,11 +161,14 @@ def test_root_may_call_everything(address: str) -> None:
     assert answers(address, contract.BUS_NAME, calls) == ["answered"] * len(calls)
 
 
-NAMES = [contract.BUS_NAME, *(name.name for name in BUS_NAMES.values())]
+DEVICE_NAMES = [*BUS_NAMES.values(), WATCHER]
+NAMES = [contract.BUS_NAME, *(name.name for name in DEVICE_NAMES), dnsmasq.BUS_NAME]
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("who", [[SHELL], [STRANGER], [STRANGER, GROUP]], ids=["shell", "stranger", "member"])
+@pytest.mark.parametrize(
+    "who", [[SHELL], [STRANGER], [STRANGER, GROUP], [PAGE]], ids=["shell", "stranger", "member", "page"]
+)
 def test_only_root_may_own_a_name(address: str, name: str, who: list[str]) -> None:
     busctl = ["busctl", f"--address={address}", "call", "org.freedesktop.DBus", "/org/freedesktop/DBus"]
     own = ["org.freedesktop.DBus", "RequestName", "su", name, "0"]
@@ -161,6 +180,30 @@ def test_only_root_may_own_a_name(address: str, name: str, who: list[str]) -> No
     ]
     done = subprocess.run([*user, *busctl, *own], capture_output=True, text=True, timeout=20, check=False)
     assert done.returncode != 0 and "denied" in done.stderr.lower()
+
+
+def test_root_alone_may_borrow_the_port_and_whoever_may_hear_of_it_may_ask(address: str) -> None:
+    words = [WATCHER.name, WATCHER.path, WATCHER.interface]
+    loan = [BORROW, SET_NAME_SERVERS, REPLUG, GIVE_BACK]
+    users = [[STRANGER, GROUP], [PAGE]]
+    calls = [[user, *words, GET_INTERFACE, *group] for user, *group in [["root"], *users]]
+    refused = [[user, *words, member, *group] for user, *group in users for member in loan]
+    refused += [[STRANGER, *words, member] for member in [GET_INTERFACE, *loan]]
+    refused += [
+        [user, *words[:2], method.interface, method.member, *group]
+        for user, *group in users
+        for method in STANDARD
+    ]
+    told = answers(address, WATCHER.name, [*calls, *refused])
+    assert told[: len(calls)] == ["answered"] * len(calls)
+    assert all(is_refused(one) for one in told[len(calls) :])
+    assert answers(address, WATCHER.name, [["root", *words, member] for member in loan]) == ["answered"] * 4
+
+
+def test_nobody_but_root_tells_dnsmasq_whom_to_ask(address: str) -> None:
+    words = [dnsmasq.BUS_NAME, "/uk/org/thekelleys/dnsmasq", dnsmasq.BUS_NAME, "SetServersEx"]
+    calls = [[STRANGER, *words], [STRANGER, *words, GROUP], [PAGE, *words]]
+    assert all(is_refused(one) for one in answers(address, dnsmasq.BUS_NAME, calls))
 
 
 @pytest.mark.parametrize("role", list(Role))
@@ -239,7 +282,7 @@ def heard(address: str, interfaces: list[str], user: str, group: str = "daemon")
 SIGNALS = [
     contract.SHELL_INTERFACE,
     contract.ADMIN_INTERFACE,
-    *(name.interface for name in BUS_NAMES.values()),
+    *(name.interface for name in DEVICE_NAMES),
 ]
 
 
@@ -247,5 +290,5 @@ def test_signals_are_heard_by_whom_they_are_for(address: str) -> None:
     assert heard(address, SIGNALS, "root") == SIGNALS
     assert heard(address, SIGNALS, STRANGER) == []
     assert heard(address, SIGNALS, SHELL) == [contract.SHELL_INTERFACE]
-    assert heard(address, SIGNALS, PAGE) == [BUS_NAMES[Role.MASTER].interface]
-    assert heard(address, SIGNALS, STRANGER, GROUP) == [name.interface for name in BUS_NAMES.values()]
+    assert heard(address, SIGNALS, STRANGER, GROUP) == [name.interface for name in DEVICE_NAMES]
+    assert heard(address, SIGNALS, PAGE) == [BUS_NAMES[Role.MASTER].interface, WATCHER.interface]

@@ -13,7 +13,7 @@ from typing import Any
 
 from tests.lab.host import Host
 
-_UNITS = ["rdv*", "tundev*", "onsitedev*", "masterdev*"]
+_UNITS = ["rdv*", "tundev*", "onsitedev*", "masterdev*", "secondary-if-watcher*"]
 # A device that has ever dialled by TLS keeps how.
 _FILES = ["/run/rdv", "/run/tundev", "-not", "-path", "/run/tundev/tls.json"]
 _PROGRAMS = {"vtund", "ssh", "sshd", "nc", "nc.openbsd", "dnsmasq"}
@@ -56,7 +56,7 @@ def snapshot(host: Host) -> Snapshot:
         addresses=_addresses(host),
         routes=_lines(host, ["ip", "-4", "route", "show", "table", "all"]),
         rules=_lines(host, ["ip", "-4", "rule"]),
-        nftables=_lines(host, ["nft", "-s", "list", "ruleset"], ordered=True),
+        nftables=_nftables(host),
         sysctls=_lines(host, ["sysctl", "--all", "--pattern", r"\.(ip_forward|forwarding)$"]),
         namespaces=_lines(host, ["ip", "netns", "list"]),
         units=_units(host),
@@ -66,12 +66,22 @@ def snapshot(host: Host) -> Snapshot:
     )
 
 
-def _lines(host: Host, argv: list[str], *, ordered: bool = False) -> tuple[str, ...]:
-    """Its output's lines; `ordered`: numbered, where the same line may stand in several places."""
-    lines = [line.strip() for line in host.run(argv, check=False).out.splitlines() if line.strip()]
-    if ordered:
-        return tuple(f"{number:04} {line}" for number, line in enumerate(lines, 1))
-    return tuple(sorted(lines))
+def _lines(host: Host, argv: list[str]) -> tuple[str, ...]:
+    """Its output's lines."""
+    return tuple(
+        sorted(line.strip() for line in host.run(argv, check=False).out.splitlines() if line.strip())
+    )
+
+
+def _nftables(host: Host) -> tuple[str, ...]:
+    """Rules with their table and place in it; which table was made first does not matter."""
+    found, table, number = [], "", 0
+    for line in host.run(["nft", "-s", "list", "ruleset"], check=False).out.splitlines():
+        if line.startswith("table "):
+            table, number = line.removesuffix(" {"), 0
+        number += 1
+        found.append(f"{table} {number:03} {line.strip()}")
+    return tuple(sorted(found))
 
 
 def _json(host: Host, argv: list[str], shown: Any) -> tuple[str, ...]:

@@ -11,13 +11,15 @@ import pytest
 
 from tests.netns.conftest import MakeNamespace, ip
 from tests.unit.tundev.parameters import PARAMETERS
-from tundev import paths
-from tundev.technician_port import TechnicianPort
+from tundev import paths, technician_port
+from tundev.port import laptop
 from vtunlib.namespace import inside
 from vtunlib.network import Address, Item, Network, Tun
+from vtunlib.network.kernel import Kernel
 from vtunlib.tunnel import TunnelMode
 
-PORT = TechnicianPort("port", ipaddress.IPv4Network("192.168.38.224/29"))
+PORT = "port"
+ADDRESS = ipaddress.IPv4Interface("192.168.38.225/29")
 OWN = "192.168.1.2"
 """The master's uplink address, which a host of the customer has, too."""
 CUSTOMER = "192.168.1.50"
@@ -79,43 +81,46 @@ def joined() -> list[Item]:
     """An L3 session's state, but for the tunnel itself."""
     leg = Address(paths.LEG, PARAMETERS.device_interface)
     return [
-        item for item in PORT.joined(PARAMETERS, TunnelMode.L3) if not isinstance(item, Tun) and item != leg
+        item
+        for item in technician_port.joined(PORT, PARAMETERS, TunnelMode.L3)
+        if not isinstance(item, Tun) and item != leg
     ]
 
 
 def route(desk: Desk) -> None:
-    ip("route", "add", "default", "via", str(PORT.address.ip), namespace=desk.laptop)
+    ip("route", "add", "default", "via", str(ADDRESS.ip), namespace=desk.laptop)
 
 
 @pytest.mark.parametrize("strict", ["0", "1"], ids=["no-filter", "strict-filter"])
 def test_the_tunnel_reaches_the_customer_also_under_the_masters_own_address(desk: Desk, strict: str) -> None:
     for name in ("all", "default"):
         desk.sysctl(f"net.ipv4.conf.{name}.rp_filter", strict)
+    Network(desk.master).set(laptop.addressed(PORT, ADDRESS))
     network = Network(desk.master)
-    network.set(PORT.idle())
+    network.set(technician_port.idle())
     route(desk)
     assert not desk.pings(CUSTOMER)
     tunnel(desk)
     network.set(joined())
     assert desk.pings(CUSTOMER) and desk.pings(OWN)
     assert desk.sysctl("net.ipv4.ip_forward") == "0"
-    network.set(PORT.idle())
+    network.set(technician_port.idle())
     assert not desk.pings(CUSTOMER) and not desk.pings(OWN)
     assert desk.sysctl("net.ipv4.conf.port.forwarding") == "0"
 
 
 def test_with_the_tunnel_gone_nothing_reaches_the_support_lan(desk: Desk) -> None:
     """The agent killed in a session: its state stays, the tunnel goes, and forwarding is even on."""
-    network = Network(desk.master)
     route(desk)
     tunnel(desk)
-    network.set(joined())
+    for items in (laptop.addressed(PORT, ADDRESS), joined()):
+        Network(desk.master).set(items)
     assert desk.pings(CUSTOMER)
     ip("link", "delete", paths.LEG, namespace=desk.master)
     ip("address", "delete", f"{SUPPORT}/32", "dev", "lo", namespace=desk.customer)
     ip("address", "add", f"{SUPPORT}/24", "dev", "lan", namespace=desk.customer)
     desk.sysctl("net.ipv4.ip_forward", "1")
-    assert desk.pings(str(PORT.address.ip))
+    assert desk.pings(str(ADDRESS.ip))
     assert not desk.pings(SUPPORT) and not desk.pings(OWN)
 
 
@@ -127,19 +132,25 @@ def test_all_of_it_can_be_taken_away(desk: Desk) -> None:
     ip("link", "set", "port", "up", namespace=desk.master)
     before = state()
     network = Network(desk.master)
-    network.set(PORT.idle())
+    network.set(laptop.addressed(PORT, ADDRESS))
     assert state() != before
     network.clear()
     assert state() == before
 
 
-def test_another_port_in_the_configuration_leaves_nothing_of_the_former(desk: Desk) -> None:
+def test_a_new_watcher_takes_away_what_a_dead_one_left_of_another_port(desk: Desk) -> None:
     ip("link", "add", "new", "type", "veth", "peer", "name", "new2", namespace=desk.master)
-    Network(desk.master).set(PORT.idle())
-    new = TechnicianPort("new", ipaddress.IPv4Network("10.9.8.0/28"))
-    Network(desk.master).set(new.idle())
-    inside(desk.master, new.forget_others)
+    Network(desk.master).set(laptop.addressed(PORT, ADDRESS))
+    new = ipaddress.IPv4Interface("10.9.8.1/28")
+    network = Network(desk.master)
+    network.adopt(inside(desk.master, left_behind))
+    network.set(laptop.addressed("new", new))
     rules = ip("-4", "rule", namespace=desk.master)
-    assert "port" not in rules and "iif new lookup 7001" in rules
+    assert PORT not in rules and "iif new lookup 7001" in rules
     addresses = ip("-4", "-br", "address", namespace=desk.master)
-    assert str(PORT.address) not in addresses and "10.9.8.1/28" in addresses
+    assert str(ADDRESS) not in addresses and str(new) in addresses
+
+
+def left_behind() -> list[Item]:
+    with Kernel() as kernel:
+        return laptop.left_behind(kernel)

@@ -14,6 +14,9 @@ from vtunlib import bus as buses
 from vtunlib.errors import NoSession, SessionFailed
 from vtunlib.tunnel import TunnelMode
 
+WAIT_SECONDS = 600
+"""How long --wait waits by itself."""
+
 
 def add_parser(commands: Any) -> None:
     """The words `masterdev connect` and `masterdev disconnect`."""
@@ -24,9 +27,25 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "-t", dest="seconds", type=client.seconds, default=argparse.SUPPRESS, help="end it after SECONDS"
     )
+    parser.add_argument(
+        "--wait",
+        nargs="?",
+        const=WAIT_SECONDS,
+        default=0,
+        type=_wait_seconds,
+        metavar="SECONDS",
+        help=f"wait for the adapter where it is not plugged in, {WAIT_SECONDS} s where no number is given",
+    )
     parser.add_argument("--detach", action="store_true", help="return at once and leave the session up")
     parser.set_defaults(work=connect)
     commands.add_parser("disconnect", help="end the session").set_defaults(work=disconnect)
+
+
+def _wait_seconds(text: str) -> int:
+    try:
+        return client.seconds(text)
+    except argparse.ArgumentTypeError as error:
+        raise argparse.ArgumentTypeError(f"{error}; ONSITE comes before --wait") from None
 
 
 async def disconnect(agent: AgentClient, _arguments: argparse.Namespace) -> int:
@@ -53,12 +72,13 @@ async def connect(agent: AgentClient, arguments: argparse.Namespace) -> int:
     asking = asyncio.create_task(
         agent.call(
             CONNECT,
-            "sssu",
+            "sssuu",
             arguments.onsite,
             arguments.mode,
             arguments.reason,
             arguments.seconds,
-            deadline=CONNECT_SECONDS,
+            arguments.wait,
+            deadline=CONNECT_SECONDS + arguments.wait,
         )
     )
     stopping = asyncio.create_task(stop.wait())

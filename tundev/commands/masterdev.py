@@ -29,6 +29,7 @@ _EXAMPLES = """\
   masterdev list
   masterdev connect rpi1100 --reason "ticket 4711"
   masterdev connect rpi1100 -m L2 -t 3600 --detach
+  masterdev connect rpi1100 --wait 3600
   masterdev status --watch
   masterdev disconnect
   masterdev -u rpi1101 -R rdv.example.com -o rpi1100 -m L3    first generation's form
@@ -67,7 +68,7 @@ def _work(arguments: argparse.Namespace) -> Work:
     arguments.json = False
     if arguments.list:
         return listing.show
-    arguments.reason, arguments.detach = "", False
+    arguments.reason, arguments.detach, arguments.wait = "", False, 0
     return connecting.connect
 
 

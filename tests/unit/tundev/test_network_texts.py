@@ -7,15 +7,16 @@ import ipaddress
 import pytest
 
 from tests.unit.tundev.parameters import PARAMETERS
-from tundev import firewall
+from tundev import firewall, technician_port
 from tundev.lan import Uplink
 from tundev.onsitedev import Session, session_items
-from tundev.technician_port import TechnicianPort
+from tundev.port import dnsmasq, laptop
+from tundev.port.subnets import Subnet
 from vtunlib.errors import ModeNotPossible
 from vtunlib.network import Address, Bridge, Port, Route
 from vtunlib.tunnel import TunnelMode
 
-PORT = TechnicianPort("eth1", ipaddress.IPv4Network("192.168.38.224/29"))
+SUBNET = Subnet(ipaddress.IPv4Network("192.168.38.224/29"))
 BRIDGED = Uplink("tundev-lan", ipaddress.IPv4Interface("192.168.1.2/24"))
 WIFI = Uplink("wlan0", ipaddress.IPv4Interface("192.168.1.2/24"))
 
@@ -23,9 +24,8 @@ WIFI = Uplink("wlan0", ipaddress.IPv4Interface("192.168.1.2/24"))
 @pytest.mark.parametrize(
     "table",
     [
-        firewall.onsite_idle(),
+        firewall.idle(),
         firewall.onsite_routed("wlan0", PARAMETERS.network),
-        firewall.master_idle("eth1"),
         firewall.master_routed("eth1"),
     ],
 )
@@ -34,17 +34,17 @@ def test_the_forward_policy_is_always_drop(table: object) -> None:
 
 
 def test_without_a_session_no_rule_lets_the_port_into_the_tunnel() -> None:
-    assert 'oifname "tundev-leg"' not in firewall.master_idle("eth1").text
+    assert 'oifname "tundev-leg"' not in firewall.idle().text
 
 
 def test_the_port_always_ends_in_unreachable() -> None:
-    for items in (PORT.idle(), *(PORT.joined(PARAMETERS, mode) for mode in TunnelMode)):
+    for items in (laptop.closed("eth1"), laptop.addressed("eth1", SUBNET.address)):
         ends = [item for item in items if isinstance(item, Route) and item.type == "unreachable"]
         assert [(item.table, str(item.destination)) for item in ends] == [(7001, "0.0.0.0/0")]
 
 
 def test_in_l2_the_master_has_no_address_towards_the_customer() -> None:
-    items = PORT.joined(PARAMETERS, TunnelMode.L2)
+    items = [*technician_port.joined("eth1", PARAMETERS, TunnelMode.L2), *laptop.closed("eth1")]
     assert not [item for item in items if isinstance(item, Address)]
     assert [item for item in items if isinstance(item, Port)] == [
         Port("tundev-leg", "tundev-l2"),
@@ -53,7 +53,7 @@ def test_in_l2_the_master_has_no_address_towards_the_customer() -> None:
 
 
 def test_dhcp_offers_the_rest_of_the_subnet() -> None:
-    text = PORT.dhcp_config()
+    text = dnsmasq.config("eth1", SUBNET)
     assert "dhcp-range=192.168.38.226,192.168.38.230,255.255.255.248,2m\n" in text
     assert "dhcp-option=option:router,192.168.38.225\n" in text
 

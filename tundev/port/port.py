@@ -1,0 +1,114 @@
+"""What the port is made: its network, dnsmasq on it, and which servers that asks for names.
+
+All effects on the port are here. Nothing is decided but the laptop's subnet.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import time
+from collections.abc import Iterable
+
+from dbus_fast.aio.message_bus import MessageBus
+
+from tundev import lan, paths
+from tundev.contract import PortState
+from tundev.port import dnsmasq, laptop, networks, subnets
+from tundev.port.adapters import Adapter
+from tundev.port.life import HELD, Facts
+from tundev.port.subnets import Subnet
+from vtunlib.errors import RdvError
+from vtunlib.network import Network
+from vtunlib.network.kernel import Kernel
+from vtunlib.threads import to_its_end
+from vtunlib.tunnel import TunnelMode
+
+log = logging.getLogger(__name__)
+
+
+class Port:
+    """The port as it was made. Its methods are not to be called twice at once."""
+
+    def __init__(self, configured: ipaddress.IPv4Network, bus: MessageBus) -> None:
+        self._configured = configured
+        self._bus = bus
+        self._network = Network()
+        self.subnet: Subnet | None = None
+        """The laptop's network, while it has one from here."""
+        self.servers: tuple[str, ...] | None = None
+        """What dnsmasq asks for names; None where nobody has told it since it was started."""
+        self.replugged: float | None = None
+        """When the link was taken down and up last, by time.monotonic."""
+        self._home: Subnet | None = None
+        self._replug_due = False
+
+    def adopt(self) -> None:
+        """Take over what a watcher that is dead by now has set. Raises RdvError."""
+        with Kernel() as kernel:
+            self._network.adopt(laptop.left_behind(kernel))
+
+    def close(self, adapter: Adapter | None) -> None:
+        """No addresses for anybody, and no way but that of a session that is there still. Raises RdvError."""
+        dnsmasq.stop()
+        self._network.set(laptop.closed(adapter.name) if adapter else [])
+        self.subnet = self.servers = None
+
+    def new_adapter(self) -> None:
+        """Forget what was of the adapter before."""
+        self.replugged = self._home = None
+        self._replug_due = False
+
+    def make(self, facts: Facts, state: PortState, rdv: Iterable[ipaddress.IPv4Address]) -> None:
+        """Make of it what the facts ask for. Synchronous, by asyncio.to_thread. Raises RdvError.
+
+        rdv: the server's addresses.
+        """
+        adapter, loan = facts.adapter, facts.loan
+        bridged = loan is not None and loan.mode is TunnelMode.L2
+        if adapter is None or state not in HELD or bridged:
+            self.close(adapter)
+            self._replug_due = adapter is not None and (self._replug_due or state is PortState.BORROWED)
+            return
+        with Kernel() as kernel:
+            taken = networks.of_device(kernel, adapter.name, rdv)
+        if loan is not None:
+            taken += subnets.of_customer(loan.lan, loan.servers)
+        former = self.subnet
+        subnet = subnets.choose(self._configured, taken, former if loan else self._home or former)
+        self._home = (self._home or former) if loan else None
+        self._network.set(laptop.addressed(adapter.name, subnet.address))
+        self.subnet = subnet
+        if dnsmasq.serve(adapter.name, dnsmasq.config(adapter.name, subnet)):
+            self.servers = None
+        if self._replug_due or former not in (None, subnet):
+            self.replug(adapter)
+
+    def replug(self, adapter: Adapter) -> None:
+        """Have the laptop ask for an address. Synchronous. Raises RdvError."""
+        self._replug_due = False
+        self.replugged = time.monotonic()
+        with Kernel() as kernel:
+            laptop.replug(kernel, adapter.name)
+
+    async def tell_servers(self, facts: Facts) -> None:
+        """Have dnsmasq ask the customer's servers in a session, by the tunnel alone, else this device's.
+
+        Raises RdvError.
+        """
+        if self.subnet is None or facts.adapter is None:
+            return
+        if facts.loan is None:
+            servers = [str(server) for server in await asyncio.to_thread(lan.dns_servers)]
+        else:
+            servers = [f"{server}@{paths.LEG}" for server in facts.loan.servers if facts.loan.through]
+        if self.servers == tuple(servers):
+            return
+        try:
+            await dnsmasq.ask_these(self._bus, servers)
+        except RdvError as error:
+            log.warning("dnsmasq is started anew for its servers, for the bus does not reach it: %s", error)
+            text = dnsmasq.config(facts.adapter.name, self.subnet, servers)
+            await to_its_end(dnsmasq.serve, facts.adapter.name, text)
+        self.servers = tuple(servers)
