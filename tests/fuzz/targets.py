@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import ctypes
 import socket
+import struct
 import tempfile
 import tomllib
 from collections.abc import Callable, Mapping
@@ -21,6 +23,8 @@ from tests.fuzz.shell import shell
 from tundev import config
 from tundev.enrolment import without_enrol_key
 from tundev.portal import URL_LIMIT, judge
+from tundev.port import frames
+from tundev.port.strangers import SO_ATTACH_FILTER
 from tundev.proxy import connect_through
 from tundev.shell_client import Shell
 from vtunlib import words
@@ -157,6 +161,34 @@ def proxy(data: bytes) -> None:
             assert data.startswith((b"HTTP/1.0 2", b"HTTP/1.1 2"))
 
 
+def through_the_kernel(frame: bytes) -> bool:
+    """Whether the port's filter lets it through; a socket pair takes the same filters as a raw socket."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    program = ctypes.create_string_buffer(frames.kernel_filter())
+    attach = struct.pack("@HP", len(program.raw) // 8, ctypes.addressof(program))
+    with ours, theirs:
+        theirs.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, attach)
+        theirs.setblocking(False)
+        ours.send(frame)
+        try:
+            return theirs.recv(frames.SNAP_LENGTH) == frame[: frames.SNAP_LENGTH]
+        except BlockingIOError:
+            return False
+
+
+def port_frames(data: bytes) -> None:
+    """A frame on the technician's port is one thing or none, and what is looked for gets there."""
+    tree, nonce, server = (
+        frames.is_spanning_tree(data),
+        frames.loop_nonce(data),
+        frames.dhcp_server(data),
+    )
+    assert (nonce is not None) + tree + (server is not None) <= 1
+    assert nonce is None or len(nonce) == frames.NONCE_LENGTH
+    if tree or server is not None:
+        assert through_the_kernel(data)
+
+
 def erasure(data: bytes) -> None:
     """The one-time key goes from the configuration file, and nothing else does."""
     text = data[:600].decode(errors="replace")
@@ -203,6 +235,7 @@ TARGETS: Mapping[str, Callable[[bytes], None]] = {
     "keys_file": keys_file,
     "proxy": proxy,
     "portal": portal,
+    "frames": port_frames,
     "erasure": erasure,
     "grammar": grammar,
 }

@@ -36,7 +36,7 @@ ASKS = (0.0, 0.3, 0.6, 3.0, 8.0, 20.0, 38.0)
 SWITCH_PACE = 2.0
 """Seconds between two questions where such a switch is: its port opens at any moment."""
 
-_SO_ATTACH_FILTER = 26  # asm-generic/socket.h
+SO_ATTACH_FILTER = 26  # asm-generic/socket.h
 _SOL_PACKET = 263
 _PACKET_ADD_MEMBERSHIP, _PACKET_MR_MULTICAST = 1, 0  # linux/if_packet.h
 _AT_ONCE = 64
@@ -202,7 +202,7 @@ def _listen(sock: socket.socket, interface: str) -> bytes:
     length = len(program.raw) // struct.calcsize("=HBBI")
     # Before bind: until then it hears nothing.
     sock.setsockopt(
-        socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("@HP", length, ctypes.addressof(program))
+        socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("@HP", length, ctypes.addressof(program))
     )
     sock.bind((interface, frames.ETH_P_ALL))
     index = socket.if_nametoindex(interface)
