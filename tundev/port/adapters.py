@@ -21,6 +21,10 @@ MODEM_DRIVERS = frozenset(
 """Drivers in drivers/net/usb of Linux that serve modems and telephones only. Most of them set DEVTYPE=wwan
 too, as other drivers do for the modems among their devices."""
 
+_MODEM_PORT = ":020201:"
+"""In ID_USB_INTERFACES: a serial port that takes AT commands (USB CDC ACM, protocol 1). A device that has one
+beside its Ethernet is a modem, though its driver may be cdc_ether and say nothing of that."""
+
 _KINDS = {
     "wlan": "is Wi-Fi",
     "wwan": "is a modem",
@@ -53,6 +57,8 @@ class Device:
     kind: str = ""
     """DEVTYPE: empty for Ethernet."""
     driver: str = ""
+    modem: bool = False
+    """Whether its driver or another of its USB interfaces says so."""
     path: str = ""
     usb_id: str = ""
     """`vendor:product`, as in lsusb."""
@@ -76,12 +82,14 @@ def device(properties: Mapping[str, str]) -> Device | None:
     index, arrived = properties.get("IFINDEX", ""), properties.get("USEC_INITIALIZED", "")
     if not (index.isascii() and index.isdigit() and arrived.isascii() and arrived.isdigit()):
         return None
+    driver = properties.get("ID_NET_DRIVER", properties.get("ID_USB_DRIVER", ""))
     return Device(
         index=int(index),
         arrived=int(arrived),
         bus=properties.get("ID_BUS", ""),
         kind=properties.get("DEVTYPE", ""),
-        driver=properties.get("ID_NET_DRIVER", properties.get("ID_USB_DRIVER", "")),
+        driver=driver,
+        modem=driver in MODEM_DRIVERS or _MODEM_PORT in properties.get("ID_USB_INTERFACES", ""),
         path=properties.get("ID_PATH", ""),
         usb_id=f"{properties.get('ID_VENDOR_ID', '')}:{properties.get('ID_MODEL_ID', '')}",
         product=_product(properties),
@@ -184,12 +192,12 @@ def choose(
     left_alone: list[LeftAlone] = []
     for one in devices:
         link = links.get(one.index)
-        if link is None:
+        if link is None or not link.ethernet:
             continue
         reason = why_not(one, link, links, uplinks, master)
         if reason is None:
             adapters.append(_adapter(one, link))
-        elif link.ethernet:
+        else:
             left_alone.append(LeftAlone(link.name, one.product, reason))
     stays = current.plug if current is not None else None
     adapters.sort(key=lambda adapter: adapter.plug != stays)
@@ -220,12 +228,12 @@ def why_not(
         return None if named else f"is not {master.interface}, which the configuration names"
     if link.index in uplinks:
         return "is this device's uplink"
+    if one.modem:
+        return _KINDS["wwan"]
+    if one.kind:
+        return _KINDS.get(one.kind, "is no Ethernet adapter")
     if one.bus != "usb":
         return "is no USB device"
-    if one.kind or one.driver in MODEM_DRIVERS:
-        return _KINDS.get(one.kind or "wwan", f"is no Ethernet adapter ({printable(one.kind, 20)})")
-    if not link.ethernet:
-        return "is no Ethernet adapter"
     onboard = _ONBOARD.get(one.usb_id)
     if onboard and onboard.fullmatch(one.path):
         return "is the onboard port"
