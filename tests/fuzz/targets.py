@@ -22,9 +22,9 @@ from rdv.facts import TEXT_LIMIT, Facts
 from tests.fuzz.shell import shell
 from tundev import config
 from tundev.enrolment import without_enrol_key
-from tundev.portal import URL_LIMIT, judge
 from tundev.port import frames
 from tundev.port.strangers import SO_ATTACH_FILTER
+from tundev.portal import URL_LIMIT, judge
 from tundev.proxy import connect_through
 from tundev.shell_client import Shell
 from vtunlib import words
