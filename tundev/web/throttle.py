@@ -12,20 +12,20 @@ FIRST_WAIT = 10.0
 LONGEST_WAIT = 300.0
 """Seconds. It keeps who means it to 288 tries a day, and a person who has to wait from giving up."""
 FORGIVEN = 1800.0
-"""Seconds after which one wrong try is forgotten."""
+"""Seconds without a try after which one of those before is forgotten."""
 
 
 class Throttle:
     """Counts each try before it is judged, so that tries made at once do not slip through together."""
 
     def __init__(self) -> None:
-        self._tries = 0.0
+        self._tries = 0
         self._last = 0.0
 
     def take(self, now: float) -> float:
         """Try, at `now` in seconds of a monotonic clock: 0, or the seconds to wait, and nothing was tried."""
-        remembered = max(0.0, self._tries - (now - self._last) / FORGIVEN)
-        over = int(remembered) - FREE
+        remembered = max(0, self._tries - int((now - self._last) / FORGIVEN))
+        over = remembered - FREE
         wait = min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** min(over, 16)) if over >= 0 else 0.0
         left = self._last + wait - now
         if left > 0:
@@ -35,4 +35,4 @@ class Throttle:
 
     def right(self) -> None:
         """The PIN was right: who knows it has not guessed."""
-        self._tries = 0.0
+        self._tries = 0
