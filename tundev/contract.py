@@ -117,6 +117,8 @@ class PortKey(StrEnum):
     """This device's, in CIDR, while the port has one: in `ready`, and `borrowed` in L3."""
     MOVED = "moved"
     """Why the subnet is not the configured one: what it clashes with."""
+    MOVING = "moving"
+    """The address that it is about to have instead, in CIDR; told MOVE_NOTICE seconds before it has."""
     LEASE = "lease"
     """The laptop's address, as the DHCP service gave it."""
     LAPTOP = "laptop"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 import aiohttp
@@ -13,6 +13,7 @@ from aiohttp import web
 from dbus_fast import Message
 from dbus_fast.service import ServiceInterface
 
+from tests.lab.host import wait_until
 from tundev import contract
 from tundev.contract import Key, PortKey, PortState
 from tundev.states import State
@@ -67,9 +68,9 @@ class FakeAgent(ServiceInterface):
     def signal(self, member: str, signature: str = "", *body: Any) -> None:
         self.bus.send(Message.new_signal(AGENT.path, AGENT.interface, member, signature, list(body)))
 
-    def tell(self, **changes: Any) -> None:
+    def tell(self, changes: Mapping[Any, Any] | None = None, **more: Any) -> None:
         """A new Status."""
-        self.state |= changes
+        self.state |= dict(changes or {}) | more
         self.signal(contract.STATUS_CHANGED, "a{sv}", buses.variants(self.state))
 
     @buses.answers(contract.STATUS)
@@ -115,9 +116,10 @@ class FakeWatcher(ServiceInterface):
         self.bus.export(contract.WATCHER.path, self)
         await buses.own(self.bus, contract.WATCHER.name)
 
-    def tell(self, **changes: Any) -> None:
+    def tell(self, changes: Mapping[Any, Any] | None = None, **more: Any) -> None:
         """A new GetInterface; None takes a key away."""
-        self.state = {key: value for key, value in (self.state | changes).items() if value is not None}
+        values = self.state | dict(changes or {}) | more
+        self.state = {key: value for key, value in values.items() if value is not None}
         service = contract.WATCHER
         body = [buses.variants(self.state)]
         self.bus.send(
@@ -148,15 +150,18 @@ class Server:
         listener = self.listeners.open[kind]
         return f"http://{listener.place.address}:{listener.port}"
 
-    async def until(self, condition: Any) -> None:
-        """Until it holds; looked at after each change of what the server knows."""
-        changed = asyncio.Event()
-        self.page.on_change(changed.set)
-        async with asyncio.timeout(DEADLINE):
-            while not condition():
-                changed.clear()
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(changed.wait(), 0.02)
+    def address(self, kind: Kind) -> str | None:
+        """Where the page listens in that place."""
+        listener = self.listeners.open.get(kind)
+        return str(listener.place.address) if listener else None
+
+    def readers(self) -> int:
+        """How many look at it."""
+        return len(self.page.stream._readers)
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        """Until it holds."""
+        await asyncio.to_thread(wait_until, condition, what="what the test waits for", every=0.02)
 
 
 @contextlib.asynccontextmanager
@@ -213,11 +218,15 @@ class Visitor:
         return status, told
 
     async def post(
-        self, what: str, values: object = None, data: bytes | None = None, **headers: str | None
+        self,
+        what: str,
+        values: object = None,
+        data: bytes | None = None,
+        headers: dict[str, str | None] | None = None,
     ) -> tuple[int, dict[str, Any]]:
-        """As the page does; a header of None is left out, `_` in its name stands for `-`."""
+        """As the page does, except for these headers; None leaves one out."""
         sent: dict[str, str | None] = {"Content-Type": "application/json", "X-CSRF": self.csrf}
-        sent |= {name.replace("_", "-"): value for name, value in headers.items()}
+        sent |= headers or {}
         body = json.dumps(values if values is not None else {}).encode() if data is None else data
         asked = {name: value for name, value in sent.items() if value is not None}
         async with self.http.post(f"{self.url}/api/{what}", data=body, headers=asked) as answer:
@@ -267,7 +276,7 @@ async def visiting(server: Server, kind: Kind = Kind.PORT) -> AsyncIterator[Visi
     """A browser on the laptop, or on the support desk's LAN."""
     timeout = aiohttp.ClientTimeout(total=DEADLINE, sock_read=DEADLINE)
     jar = aiohttp.CookieJar(unsafe=True)  # that is: also of addresses
-    async with aiohttp.ClientSession(cookie_jar=jar, timeout=timeout) as http:
+    async with aiohttp.ClientSession(cookie_jar=jar, timeout=timeout, read_bufsize=2**22) as http:
         visitor = Visitor(http, await server.at(kind))
         await visitor.enter()
         yield visitor

@@ -12,7 +12,7 @@ from tundev.contract import Key
 from tundev.states import State
 from tundev.web import state as states
 from tundev.web.bodies import Wish
-from tundev.web.places import Kind, Place, places
+from tundev.web.places import Kind, Place, next_place, places
 from tundev.web.services import Services
 from tundev.web.settings import PageSettings
 from tundev.web.stream import Stream, event
@@ -34,6 +34,7 @@ class Page:
         self.services = Services(bus, self._changed, self._stepped)
         self.stream = Stream(self.state)
         self._settled: list[Callable[[], None]] = []
+        self._moves_to: Place | None = None
         self._steps: list[str] = []
         self._begun = asyncio.Event()
         self._opening: asyncio.Task[None] | None = None
@@ -69,12 +70,22 @@ class Page:
             self._steps.clear()
         for settled in self._settled:
             settled()
+        if (coming := next_place(services.port)) is not None:
+            self.moves_to(coming)
+        elif self.places.get(Kind.PORT) != self._moves_to:
+            self._moves_to = None  # it did not, or has gone on elsewhere
         self.stream.change()
 
     def _stepped(self, text: str) -> None:
         self._begun.set()
         self._steps = [*self._steps, text][-_STEPS:]
         self.stream.tell(_step(text))
+
+    def moves_to(self, place: Place) -> None:
+        """Tell who looks at it on the technician's port, once, that it goes on there."""
+        if place != self._moves_to:
+            self._moves_to = place
+            self.stream.tell(event("moving", states.text({"url": place.url})), place.kind)
 
     # what a person asks for
 
@@ -110,8 +121,3 @@ class Page:
 
 def _step(text: str) -> str:
     return event("step", states.text({"text": text}))
-
-
-def moving(place: Place) -> str:
-    """The event for who looks at the page where it was."""
-    return event("moving", states.text({"url": place.url}))

@@ -65,6 +65,12 @@ def places(
     return {kind: place for kind, place in wanted.items() if place is not None}
 
 
+def next_place(port: Mapping[str, Any] | None) -> Place | None:
+    """Where the page will be on the technician's port, as the watcher has it before it moves."""
+    told = port or {}
+    return _place(Kind.PORT, told.get(PortKey.MOVING), told.get(PortKey.INTERFACE))
+
+
 def _place(kind: Kind, address: object, link: object) -> Place | None:
     try:
         return Place(kind, ipaddress.IPv4Interface(str(address)).ip, str(link)) if link else None

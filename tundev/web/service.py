@@ -15,7 +15,7 @@ from tundev.web.announcement import Announcement
 from tundev.web.app import App
 from tundev.web.guard import HTTP_PORT
 from tundev.web.listener import Listener
-from tundev.web.page import Page, moving
+from tundev.web.page import Page
 from tundev.web.places import Kind, Place
 from vtunlib import bus as buses
 from vtunlib.errors import RdvError
@@ -86,12 +86,12 @@ class Listeners:
         return listener
 
     async def _leave(self, former: Listener, opened: Listener | None) -> None:
-        place, stream = former.place, self._page.stream
+        place = former.place
         del self.open[place.kind]
         log.info("the page is no longer at %s", place.url)
         if opened is not None and opened.place.address != place.address:
-            stream.tell(moving(opened.place), place.kind)
-        stream.end(place.kind)
+            self._page.moves_to(opened.place)
+        self._page.stream.end(place.kind)
         await former.close(LEAVING_SECONDS)
 
 
