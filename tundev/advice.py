@@ -11,7 +11,7 @@ from typing import Any
 
 from tundev.advice_words import FAILURES, NO_NETWORK, OTHER_FAILURE, Advice
 from tundev.contract import Key, PortKey, PortState
-from tundev.states import State
+from tundev.states import ONLINE, State
 from vtunlib.tunnel import Role
 
 
@@ -31,16 +31,13 @@ def advice(status: Mapping[str, Any] | None, port: Mapping[str, Any] | None) -> 
         )
     if status.get(Key.SESSION):
         return None
-    return _of_connection(status) or _of_port(status, port) or _of_ending(status)
-
-
-_TO_COME = frozenset({State.SSH_CONNECTION_OK, State.TUNNEL_CONNECTION_OK, State.SESSION_OK})
-"""With these the device is online."""
+    master = status.get(Key.ROLE) == Role.MASTER
+    return _of_connection(status) or (of_port(port) if master else None) or _of_ending(status)
 
 
 def _of_connection(status: Mapping[str, Any]) -> Advice | None:
     state = status.get(Key.STATE)
-    if state in _TO_COME:
+    if state in ONLINE:
         return None
     if state == State.LAN_WAIT:
         return NO_NETWORK[Role.ONSITE if status.get(Key.ROLE) == Role.ONSITE else Role.MASTER]
@@ -60,9 +57,8 @@ def _of_connection(status: Mapping[str, Any]) -> Advice | None:
     )
 
 
-def _of_port(status: Mapping[str, Any], port: Mapping[str, Any] | None) -> Advice | None:
-    if status.get(Key.ROLE) != Role.MASTER:
-        return None
+def of_port(port: Mapping[str, Any] | None) -> Advice | None:
+    """What keeps a laptop from the technician's port; None where nothing does."""
     if port is None:
         return Advice(
             "The technician's port is not served",

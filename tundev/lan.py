@@ -89,6 +89,14 @@ def find_uplink(ipr: Any, wanted: str | None = None) -> Uplink | None:
     return None
 
 
+def find_gateway(ipr: Any) -> str:
+    """The router of the IPv4 default route of the lowest metric; empty where none is named."""
+    routes = ipr.get_default_routes(family=socket.AF_INET, table=_MAIN_TABLE)
+    for route in sorted(routes, key=lambda route: int(route.get_attr("RTA_PRIORITY") or 0)):
+        return str(route.get_attr("RTA_GATEWAY") or "")
+    return ""
+
+
 def _indexes(ipr: Any, name: str) -> set[int]:
     """The index of the link named so, and of the bridge it is a port of."""
     for link in ipr.link_lookup(ifname=name):

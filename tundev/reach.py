@@ -33,10 +33,10 @@ async def open_way(rdv: Rdv, route: Route, note: Callable[..., None]) -> tuple[E
     note: told of each step as a fact of tundev.states. Raises RdvError.
     """
     hop = first_hop(rdv, route)
-    addresses = await _resolve(hop)
+    addresses = await resolve(hop)
     note(resolved=True)
     patience = AUTO_SECONDS if rdv.transport is Transport.AUTO else CONNECT_SECONDS
-    address = await _connect(hop, addresses, patience)
+    address = await dial(hop, addresses, patience)
     note(reachable=True)
     paths.TLS.unlink(missing_ok=True)  # of a former attempt: a proxy's password may be in it
     if route is Route.SSH:
@@ -58,7 +58,8 @@ async def _look(way: Way) -> str:
         raise Timeout(f"the way by TLS to {way.host} was not open within {LOOK_SECONDS:.0f} s") from None
 
 
-async def _resolve(hop: Hop) -> list[str]:
+async def resolve(hop: Hop) -> list[str]:
+    """The addresses of the server, or of the proxy on the way to it. Raises NameNotResolved."""
     try:
         async with asyncio.timeout(RESOLVE_SECONDS):
             # Where nothing answers, the resolver goes on for long after that.
@@ -70,8 +71,8 @@ async def _resolve(hop: Hop) -> list[str]:
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
-async def _connect(hop: Hop, addresses: Sequence[str], patience: float) -> str:
-    """The first address that takes a TCP connection within `patience` seconds."""
+async def dial(hop: Hop, addresses: Sequence[str], patience: float) -> str:
+    """The first address that takes a TCP connection within `patience` seconds. Raises RdvUnreachable."""
     reason = ""
     for address in addresses:
         try:

@@ -20,6 +20,10 @@ class State(StrEnum):
     SESSION_OK = "Session_OK"
 
 
+ONLINE = (State.SSH_CONNECTION_OK, State.TUNNEL_CONNECTION_OK, State.SESSION_OK)
+"""With these the RDV knows the device, and the device can ask it."""
+
+
 @dataclass(frozen=True)
 class Facts:
     """What is known to hold now."""

@@ -63,7 +63,7 @@ class Routes:
 
     def __init__(self, rdv: Rdv) -> None:
         tls = Route.PROXY if rdv.proxy else Route.TLS
-        self._all = {
+        self.all: tuple[Route, ...] = {
             Transport.SSH: (Route.SSH,),
             Transport.TLS: (tls,),
             Transport.AUTO: (Route.SSH, tls),
@@ -76,8 +76,8 @@ class Routes:
         """What worked last from this uplink comes first, but direct SSH where that is long ago; seconds."""
         if uplink != self._from or now - self._direct_tried > DIRECT_AGAIN_SECONDS:
             self._last, self._from = None, uplink
-        first = [self._last] if self._last in self._all else []
-        order = tuple(dict.fromkeys([*first, *self._all]))
+        first = [self._last] if self._last in self.all else []
+        order = tuple(dict.fromkeys([*first, *self.all]))
         if order[0] is Route.SSH:
             self._direct_tried = now
         return order

@@ -188,6 +188,12 @@ class NameNotResolved(RdvUnreachable):
     exit_code = 25
 
 
+class FaultFound(RdvError):
+    """A diagnosis went through to its end, and not all is as it should be."""
+
+    exit_code = 26
+
+
 def _classes(base: type[RdvError]) -> dict[str, type[RdvError]]:
     found = {base.__name__: base}
     for child in base.__subclasses__():

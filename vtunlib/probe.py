@@ -21,6 +21,7 @@ _ECHO_REPLY = 0
 _ECHO_REQUEST = 8
 _SOL_RAW = 255
 _ICMP_FILTER = 1  # linux/icmp.h
+_IP_MTU_DISCOVER, _IP_PMTUDISC_PROBE = 10, 3  # linux/in.h
 _ETH_P_ARP = 0x0806
 _BROADCAST = b"\xff" * 6
 _RECEIVE = 65536
@@ -32,19 +33,22 @@ async def ping(
     namespace: str | None = None,
     link: str | None = None,
     deadline: float = 1.0,
+    payload: int = 16,
+    whole: bool = False,
 ) -> float | None:
     """Seconds until `address` answered one ICMP echo, None if it did not within `deadline` seconds.
 
-    link: send through this one, whatever the routes say. No route, or a link
-    that is down or gone, is None too. Raises RdvError without CAP_NET_RAW, and
+    link: send through this one, whatever the routes say. payload: bytes of data; whole: the packet
+    may not be fragmented, whatever size the kernel believes to pass. No route, a link
+    that is down or gone or carries less is None too. Raises RdvError without CAP_NET_RAW, and
     NotFound without the namespace.
     """
     try:
-        sock = inside(namespace, _open_icmp, link)
+        sock = inside(namespace, _open_icmp, link, whole)
     except OSError:
         return None
     with sock:
-        echo = struct.pack("!HH", secrets.randbits(16), 1) + secrets.token_bytes(16)
+        echo = struct.pack("!HH", secrets.randbits(16), 1) + secrets.token_bytes(payload)
         try:
             async with asyncio.timeout(deadline):
                 started = time.perf_counter()
@@ -106,7 +110,7 @@ async def _receive(sock: socket.socket) -> tuple[bytes, tuple[str, int]]:
     return packet, source
 
 
-def _open_icmp(link: str | None) -> socket.socket:
+def _open_icmp(link: str | None, whole: bool) -> socket.socket:
     try:
         sock = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
     except PermissionError:
@@ -115,6 +119,8 @@ def _open_icmp(link: str | None) -> socket.socket:
         sock.setblocking(False)
         # Only echo replies reach us.
         sock.setsockopt(_SOL_RAW, _ICMP_FILTER, struct.pack("I", ~(1 << _ECHO_REPLY) & 0xFFFFFFFF))
+        if whole:
+            sock.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _IP_PMTUDISC_PROBE)
         if link is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, link.encode())
     except BaseException:
@@ -129,7 +135,9 @@ def _icmp(kind: int, rest: bytes) -> bytes:
 
 
 def _checksum(data: bytes) -> int:
-    """RFC 1071; `data` of even length."""
+    """RFC 1071."""
+    if len(data) % 2:
+        data += b"\0"
     total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)

@@ -20,8 +20,12 @@ WORDS: Mapping[str, str] = {
     "connect": "connecting",
     "disconnect": "connecting",
     "status": "status",
+    "diagnose": "diagnosing",
 }
 """By first word, the module here that adds it, with `work` set to what it does."""
+
+_OF_THE_DEVICE = ("diagnose",)
+"""They look at this device as it is: no other account or server can be meant."""
 
 Work = Callable[[AgentClient, argparse.Namespace], Awaitable[int]]
 
@@ -32,6 +36,7 @@ _EXAMPLES = """\
   masterdev connect rpi1100 --wait 3600
   masterdev status --watch
   masterdev disconnect
+  masterdev diagnose
   masterdev -u rpi1101 -R rdv.example.com -o rpi1100 -m L3    first generation's form
 """
 
@@ -83,7 +88,8 @@ async def _serve(arguments: argparse.Namespace) -> int:
     bus = await buses.connect()
     try:
         agent = AgentClient(bus, Role.MASTER)
-        if not account and not server and not arguments.tls:
+        own = account or server or arguments.tls
+        if not own or arguments.command in _OF_THE_DEVICE:
             return await work(agent, arguments)
         from tundev.commands import own_agent
 

@@ -1,17 +1,24 @@
-"""The command `onsitedev`: the onsite's agent in the foreground, as onsitedev.service runs it too."""
+"""The command `onsitedev`: the agent in the foreground, as onsitedev.service runs it; with a word, a look."""
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import sys
+from collections.abc import Mapping
 
-from tundev import client, settings
-from tundev.onsitedev import OnsiteAgent
-from vtunlib.tunnel import UplinkType
+from tundev import client
+from tundev.client import AgentClient
+from vtunlib import bus as buses
+from vtunlib.tunnel import Role, UplinkType
+
+WORDS: Mapping[str, str] = {"diagnose": "diagnosing"}
+"""By word, the module here that adds it; without a word the agent runs."""
 
 _EXAMPLES = """\
   onsitedev                                          with what /etc/tundev/tundev.toml says
+  onsitedev diagnose
   onsitedev -u rpi1100 -R rdv.example.com -i eth0    first generation's form
 """
 
@@ -28,10 +35,27 @@ def _parser() -> argparse.ArgumentParser:
         "-t", dest="seconds", type=client.seconds, default=0, help="end sessions after SECONDS"
     )
     parser.add_argument("-d", dest="debug", action="store_true", help="say more")
+    parser.set_defaults(command=None)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    for name in dict.fromkeys(WORDS.values()):
+        importlib.import_module(f"tundev.commands.{name}").add_parser(commands)
     return parser
 
 
-async def _work(arguments: argparse.Namespace) -> int:
+async def _look(arguments: argparse.Namespace) -> int:
+    """What the word asks for, of the service that runs."""
+    bus = await buses.connect()
+    try:
+        result: int = await arguments.work(AgentClient(bus, Role.ONSITE), arguments)
+        return result
+    finally:
+        bus.disconnect()
+
+
+async def _run(arguments: argparse.Namespace) -> int:
+    from tundev import settings
+    from tundev.onsitedev import OnsiteAgent
+
     loaded = settings.load(
         account=arguments.account or os.environ.get("ONSITEDEV_USERNAME"),
         server=arguments.server or os.environ.get("RDV_SERVER_HOSTNAME"),
@@ -47,8 +71,9 @@ async def _work(arguments: argparse.Namespace) -> int:
 def main() -> int:
     """Entry of /usr/bin/onsitedev."""
     arguments = _parser().parse_args()
-    client.set_up_logging(arguments.debug)
-    return client.command("onsitedev", lambda: _work(arguments))
+    if arguments.debug or not arguments.command:
+        client.set_up_logging(arguments.debug)
+    return client.command("onsitedev", lambda: _look(arguments) if arguments.command else _run(arguments))
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ ALL = {
 OF_THE_SHELL = {
     *("RdvError", "UsageError", "ConfigError", "NotOnline", "Busy", "NotAllowed", "ModeNotPossible"),
     *("SessionFailed", "NoSession", "NotFound", "AlreadyExists", "NotRunning", "Draining"),
+    "FaultFound",
 }
 """Errors of a command or a session: a device is online all the same, or the message says all there is."""
 
