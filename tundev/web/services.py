@@ -108,14 +108,14 @@ class Services:
         online = self.agent is not None and self.agent.get(Key.STATE) in _ONLINE
         if not online:
             self.onsites = None
-        elif not self._was_online:
+        came, self._was_online = online and not self._was_online, online
+        if came:
             self._list()
-        self._was_online = online
         self._changed()
 
     def _list(self) -> None:
         """Ask for them, once more after the answer that is awaited: it may be from before the change."""
-        self._outdated = True
+        self._outdated = self._was_online
         if self._listing is None or self._listing.done():
             self._listing = asyncio.create_task(self._list_until_current())
 
@@ -126,7 +126,7 @@ class Services:
                 rows = await self._ask(LIST_ONSITES)
             except RdvError as error:
                 rows = None
-                log.info("the onsites are not known: %s", error)
+                log.debug("the onsites are not known: %s", error)  # the agent's state says why
             self.onsites = rows if self._was_online else None
             self._changed()
 
