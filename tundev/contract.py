@@ -86,6 +86,11 @@ GIVE_BACK = "GiveBack"
 """(): the port is as before Borrow; no error where it is not borrowed."""
 
 
+MOVE_NOTICE = 0.3
+"""Seconds between the word of the port's next address and that address: a page that the laptop shows can only
+be told of it by the one that it has."""
+
+
 class PortState(StrEnum):
     """What the technician's port is to the watcher."""
 

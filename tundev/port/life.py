@@ -57,6 +57,11 @@ class Facts:
     claimed: bool = False
     """A session has it from the watcher before this one, and is waited for."""
 
+    @property
+    def bridged(self) -> bool:
+        """Whether it is lent for a bridge: the laptop is the customer's network's then."""
+        return self.loan is not None and self.loan.mode is TunnelMode.L2
+
 
 def next_state(facts: Facts) -> PortState:
     """What the port is."""

@@ -17,13 +17,12 @@ from tundev import lan, paths
 from tundev.contract import PortState
 from tundev.port import dnsmasq, laptop, networks, subnets
 from tundev.port.adapters import Adapter
-from tundev.port.life import HELD, Facts
+from tundev.port.life import HELD, Facts, Loan
 from tundev.port.subnets import Subnet
 from vtunlib.errors import RdvError
 from vtunlib.network import Network
 from vtunlib.network.kernel import Kernel
 from vtunlib.threads import to_its_end
-from vtunlib.tunnel import TunnelMode
 
 log = logging.getLogger(__name__)
 
@@ -66,17 +65,11 @@ class Port:
         rdv: the server's addresses.
         """
         adapter, loan = facts.adapter, facts.loan
-        bridged = loan is not None and loan.mode is TunnelMode.L2
-        if adapter is None or state not in HELD or bridged:
+        if adapter is None or state not in HELD or facts.bridged:
             self.close(adapter)
             self._replug_due = adapter is not None and (self._replug_due or state is PortState.BORROWED)
             return
-        with Kernel() as kernel:
-            taken = networks.of_device(kernel, adapter.name, rdv)
-        if loan is not None:
-            taken += subnets.of_customer(loan.lan, loan.servers)
-        former = self.subnet
-        subnet = subnets.choose(self._configured, taken, former if loan else self._home or former)
+        former, subnet = self.subnet, self.choose(adapter, loan, rdv)
         self._home = (self._home or former) if loan else None
         self._network.set(laptop.addressed(adapter.name, subnet.address))
         self.subnet = subnet
@@ -84,6 +77,15 @@ class Port:
             self.servers = None
         if self._replug_due or former not in (None, subnet):
             self.replug(adapter)
+
+    def choose(self, adapter: Adapter, loan: Loan | None, rdv: Iterable[ipaddress.IPv4Address]) -> Subnet:
+        """The subnet that `make` gives the laptop. Synchronous. Raises RdvError."""
+        with Kernel() as kernel:
+            taken = networks.of_device(kernel, adapter.name, rdv)
+        if loan is not None:
+            taken += subnets.of_customer(loan.lan, loan.servers)
+        current = self.subnet if loan else self._home or self.subnet
+        return subnets.choose(self._configured, taken, current)
 
     def replug(self, adapter: Adapter) -> None:
         """Have the laptop ask for an address. Synchronous. Raises RdvError."""

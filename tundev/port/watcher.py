@@ -21,7 +21,14 @@ from dbus_fast.aio.message_bus import MessageBus
 
 from tundev import lan
 from tundev.config import Config, Master
-from tundev.contract import INTERFACE_ADDED, INTERFACE_REMOVED, PORT_CHANGED, PortKey, PortState
+from tundev.contract import (
+    INTERFACE_ADDED,
+    INTERFACE_REMOVED,
+    MOVE_NOTICE,
+    PORT_CHANGED,
+    PortKey,
+    PortState,
+)
 from tundev.port import dnsmasq, events, life, strangers
 from tundev.port.adapters import Adapter, Choice
 from tundev.port.life import HELD, Facts, Loan
@@ -61,6 +68,7 @@ class Watcher:
         self._rdv: tuple[ipaddress.IPv4Address, ...] = ()
         self._laptop: tuple[str, str, str] | None = None
         self._trouble: RdvError | None = None
+        self._moving = ""
         self._told: dict[str, Any] = {}
         self._changed = asyncio.Event()
         self._waiting: list[asyncio.Future[None]] = []
@@ -194,8 +202,7 @@ class Watcher:
 
     def _tend_guard(self) -> None:
         facts = self._facts
-        bridged = facts.loan is not None and facts.loan.mode is TunnelMode.L2
-        if not self._carrier or bridged or facts.claimed or facts.adapter is None:
+        if not self._carrier or facts.bridged or facts.claimed or facts.adapter is None:
             self._stop_guard()
         elif self._guard is None:
             self._guard = asyncio.create_task(self._look(facts.adapter))
@@ -240,10 +247,23 @@ class Watcher:
             # Told first: what hangs on the port ends the sooner.
             self._announce(state)
         if not facts.claimed:
+            await self._give_notice(facts, state)
             await to_its_end(self._port.make, facts, state, self._rdv)
             await self._port.tell_servers(facts)
         if state in HELD:
             self._announce(state)
+
+    async def _give_notice(self, facts: Facts, state: PortState) -> None:
+        """Tell of an address that is about to change, for as long as a page can be told by the old one."""
+        former, adapter = self._port.subnet, facts.adapter
+        if former is None or adapter is None or state not in HELD or facts.bridged:
+            return
+        coming = await asyncio.to_thread(self._port.choose, adapter, facts.loan, self._rdv)
+        if coming.address != former.address:
+            self._moving = str(coming.address)
+            self._announce(self._state)
+            await asyncio.sleep(MOVE_NOTICE)
+            self._moving = ""
 
     def _announce(self, state: PortState) -> None:
         """Tell of the state, and of all that can be asked for."""
@@ -286,6 +306,7 @@ class Watcher:
             }
         if subnet is not None and self._state in HELD:
             values |= {PortKey.ADDRESS: str(subnet.address), PortKey.MOVED: subnet.moved}
+            values[PortKey.MOVING] = self._moving
             values[PortKey.DNS] = [server.partition("@")[0] for server in self._port.servers or ()]
             if self._laptop is not None:
                 values |= {PortKey.LEASE: self._laptop[0], PortKey.LAPTOP: self._laptop[2]}
