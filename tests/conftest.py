@@ -15,13 +15,14 @@ from tests.lab.fixtures import lab, pytest_runtest_makereport, whole_lab
 __all__ = ["lab", "pytest_runtest_makereport", "whole_lab"]
 
 HERE = Path(__file__).parent
-_NEEDS_ROOT = {"netns", "lab", "browser"}
+_NEEDS_ROOT = {"netns", "lab", "browser", "image"}
 _KINDS = {
     "unit": "pure functions and tables",
     "bus": "the D-Bus contracts on a private bus",
     "netns": "real programs in network namespaces; needs root",
     "lab": "the installed packages in the lab's machines; needs root",
     "browser": "the page in a real browser, some in the lab; needs root",
+    "image": "a device in QEMU, its adapters plugged in and out; needs root",
     "bench": "measurements",
 }
 

@@ -1,0 +1,87 @@
+"""The disk of a device: our packages installed in the foreign root, made into a file system.
+
+Nothing is mounted but an overlay, in a namespace of its own, and no program of the
+foreign architecture runs but dpkg with the packages' scripts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.image.foreign import CACHE, emulating, foreign_root
+from tests.image.initrd import kernel_of, make_initrd
+from tests.lab.debian import forget_old, held
+from tests.lab.process import run
+from tests.lab.roles import DIST, PACKAGES, Role, packages_of
+
+KEPT = 2  # disks of former packages that stay
+SIZE = "2G"  # sparse
+
+# $1 the root, $2 a folder for what is written above it, $3 the disk's file, $4 its size, then the packages.
+_INSTALL = r"""
+set -eu
+root=$1 above=$2 disk=$3 size=$4
+shift 4
+mkdir "$above/upper" "$above/work" "$above/merged"
+new=$above/merged
+mount -t overlay -o "lowerdir=$root,upperdir=$above/upper,workdir=$above/work" overlay "$new"
+mount -t proc proc "$new/proc"
+mkdir "$new/debs"
+cp "$@" "$new/debs"
+chroot "$new" sh -c 'DEBIAN_FRONTEND=noninteractive dpkg --force-unsafe-io --install /debs/*.deb'
+rm -r "$new/debs"
+umount "$new/proc"
+mke2fs -q -t ext4 -O ^has_journal -L root -d "$new" "$disk" "$size"
+"""
+
+
+@dataclass(frozen=True)
+class Disk:
+    """What QEMU boots."""
+
+    image: Path
+    """Never written to: a guest's own writes go elsewhere."""
+    kernel: Path
+    initrd: Path
+
+
+def disk_of(role: Role, dist: Path = DIST) -> Disk:
+    """A device with the role's built packages, not yet configured; made if there is none of these."""
+    root = foreign_root(PACKAGES[role])
+    debs = packages_of(role, dist)
+    folder = root.parent / "disks" / f"{role}-{_key(debs)}"
+    with held(CACHE):
+        if not folder.is_dir():
+            _make(root, folder, debs)
+            forget_old(folder.parent.glob(f"{role}-*"), folder, KEPT)
+        os.utime(folder)
+    return Disk(folder / "disk", folder / "kernel", folder / "initrd")
+
+
+def _key(debs: Sequence[Path]) -> str:
+    """Of everything that the disk is made from, besides the root below it."""
+    digest = hashlib.sha256(_INSTALL.encode())
+    for source in (*debs, Path(__file__).with_name("initrd.py")):
+        digest.update(source.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _make(root: Path, folder: Path, debs: Sequence[Path]) -> None:
+    print(f"lab: making the disk of {folder.name} (once for these packages)", flush=True)
+    part = folder.with_name(f"{folder.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    above, work = part / "above", part / "initrd.d"
+    above.mkdir(parents=True)
+    work.mkdir()
+    script = ["sh", "-c", _INSTALL, "sh", str(root), str(above), str(part / "disk"), SIZE, *map(str, debs)]
+    run(emulating(script), deadline=600)
+    shutil.copy2(kernel_of(root), part / "kernel")
+    make_initrd(root, part / "initrd", work)
+    for folder_used in (above, work):
+        shutil.rmtree(folder_used)
+    part.rename(folder)
