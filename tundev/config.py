@@ -158,6 +158,11 @@ def parse(text: str, name: str) -> Config:
     values = {table: _table(name, text, table, raw[table]) for table in _TABLES if table in raw}
     if values.get("web", {}).get("uplink") and "pin" not in values["web"]:
         raise _error(name, text, "web", "uplink", "needs a pin beside it: the LAN is not the adapter")
+    master = values.get("master", {})
+    if "uplink" in master and master["uplink"] == master.get("interface"):
+        raise _error(
+            name, text, "master", "uplink", "is the technician's port too; expected another interface"
+        )
     return Config(
         rdv=Rdv(**values["rdv"]),
         onsite=Onsite(**values["onsite"]) if "onsite" in values else None,

@@ -2,9 +2,11 @@
 
 On an onsite the wired uplink is a bridge from boot on, `tundev-lan`, so that an
 L2 session only adds a port and the device's own connection never drops. On a
-master the technician's interface is the agent's, and NetworkManager keeps its
-hands off. Both are files in NetworkManager's own format (nm-settings-keyfile(5),
-NetworkManager.conf(5)) below /run, so a boot without them is as before.
+master a udev rule of the package keeps NetworkManager off USB-Ethernet adapters,
+for one of them is the technician's; where the configuration names another port,
+or an adapter as the uplink, NetworkManager is told so. All this is files in its
+own format (nm-settings-keyfile(5), NetworkManager.conf(5)) below /run, so a boot
+without them is as before.
 
 This module never touches an interface itself.
 """
@@ -54,8 +56,7 @@ def bridge_profiles(port: WiredInterface) -> dict[str, str]:
     its ports' and would change it, and its lease, when the tap joins. It speaks
     no spanning tree: a customer's switch may close a port that does.
     """
-    if not _INTERFACE.fullmatch(port.name):
-        raise ConfigError(f"interface {port.name!r} is no name of a network interface")
+    _check(port.name)
     bridge = f"""\
 [connection]
 id={BRIDGE}
@@ -95,10 +96,31 @@ autoconnect-retries=0
 
 
 def hands_off(interface: str) -> str:
-    """The drop-in that keeps NetworkManager off the technician's interface."""
+    """The drop-in that keeps NetworkManager off the technician's interface, and off it alone.
+
+    With a port that is named, USB adapters are NetworkManager's as all Ethernet is:
+    `managed` in its configuration is stronger than the udev rule.
+    """
+    _check(interface)
+    return f"""\
+[keyfile]
+unmanaged-devices+=interface-name:{interface}
+
+[device-tundev-others]
+match-device=interface-name:e*,except:interface-name:{interface}
+managed=1
+"""
+
+
+def uplink_is(interface: str) -> str:
+    """The drop-in that gives NetworkManager the uplink, though it may be a USB adapter."""
+    _check(interface)
+    return f"[device-tundev-uplink]\nmatch-device=interface-name:{interface}\nmanaged=1\n"
+
+
+def _check(interface: str) -> None:
     if not _INTERFACE.fullmatch(interface):
         raise ConfigError(f"interface {interface!r} is no name of a network interface")
-    return f"[keyfile]\nunmanaged-devices+=interface-name:{interface}\n"
 
 
 def find_wired(wanted: str, deadline: float = INTERFACE_SECONDS) -> WiredInterface | None:
@@ -174,9 +196,14 @@ def desired_files(role: Role, settings: config.Config) -> dict[Path, str | None]
         port = find_wired((settings.onsite or config.Onsite()).interface)
         if port is not None:
             files |= {PROFILES / name: text for name, text in bridge_profiles(port).items()}
-    elif settings.master is not None and settings.master.interface != config.AUTO:
-        files[HANDS_OFF] = hands_off(settings.master.interface)
+    else:
+        files[HANDS_OFF] = _on_a_master(settings.master or config.Master()) or None
     return files
+
+
+def _on_a_master(master: config.Master) -> str:
+    named = [hands_off(master.interface)] if master.interface != config.AUTO else []
+    return "\n".join(named + ([uplink_is(master.uplink)] if master.uplink is not None else []))
 
 
 def _tell_networkmanager(bridged: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
+from configparser import ConfigParser
 from pathlib import Path
 
 import pytest
@@ -61,11 +62,34 @@ def test_a_port_that_does_not_appear_is_an_error_that_names_it(namespace: str) -
         inside(namespace, uplink.find_wired, "eth7", 0.1)
 
 
-def test_networkmanager_keeps_its_hands_off_the_technicians_port() -> None:
-    settings = config.Config(RDV, master=config.Master(interface="eth1"))
-    files = uplink.desired_files(Role.MASTER, settings)
-    assert files.pop(uplink.HANDS_OFF) == "[keyfile]\nunmanaged-devices+=interface-name:eth1\n"
+def told_of_the_port(master: config.Master) -> ConfigParser:
+    """What NetworkManager is told on a master, as it reads it."""
+    files = uplink.desired_files(Role.MASTER, config.Config(RDV, master=master))
+    text = files.pop(uplink.HANDS_OFF)
     assert set(files.values()) == {None}
+    parser = ConfigParser(delimiters="=")
+    parser.read_string(text or "")
+    return parser
+
+
+def test_networkmanager_keeps_its_hands_off_the_port_that_is_named_and_has_the_adapters() -> None:
+    told = told_of_the_port(config.Master(interface="eth1"))
+    assert told["keyfile"]["unmanaged-devices+"] == "interface-name:eth1"
+    others = told["device-tundev-others"]
+    assert others["match-device"] == "interface-name:e*,except:interface-name:eth1"
+    assert others["managed"] == "1"
+
+
+def test_networkmanager_has_the_uplink_that_is_named_whatever_it_is() -> None:
+    told = told_of_the_port(config.Master(uplink="enx1"))
+    assert told.sections() == ["device-tundev-uplink"]
+    assert told["device-tundev-uplink"]["match-device"] == "interface-name:enx1"
+    both = told_of_the_port(config.Master(interface="eth1", uplink="enx1"))
+    assert both.sections() == ["keyfile", "device-tundev-others", "device-tundev-uplink"]
+
+
+def test_networkmanager_is_told_nothing_where_the_udev_rule_says_it_all() -> None:
+    assert told_of_the_port(config.Master()).sections() == []
 
 
 def test_no_path_of_the_files_is_outside_run() -> None:

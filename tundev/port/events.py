@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import os
 import socket
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import ExitStack
@@ -19,7 +20,7 @@ from pathlib import Path
 from tundev import config
 from tundev.port.adapters import Choice, Device, Devices, Event, Network, choose, device
 from vtunlib.network import doorbell
-from vtunlib.network.kernel import Kernel, refused
+from vtunlib.network.kernel import Kernel
 
 UDEV = Path("/run/udev/control")
 """There while a udev daemon runs; libudev looks at the same."""
@@ -76,8 +77,9 @@ def _udev() -> Udev | None:
 
 def _gateways(kernel: Kernel) -> frozenset[int]:
     """The links that the main table has a default route through."""
-    with refused("default routes"):
-        routes = kernel.ipr.get_default_routes(family=socket.AF_INET, table=_MAIN_TABLE)
+    routes = kernel.dumped(
+        "default routes", kernel.ipr.get_default_routes, family=socket.AF_INET, table=_MAIN_TABLE
+    )
     return frozenset(route.get_attr("RTA_OIF") for route in routes if route.get_attr("RTA_OIF"))
 
 
@@ -105,7 +107,7 @@ class Udev:
             try:
                 told = self._monitor.poll(timeout=0)
             except OSError as error:
-                if error.errno != errno.ENOBUFS:
+                if (error.errno or self._pending()) != errno.ENOBUFS:
                     raise
                 lost = True
                 continue
@@ -117,6 +119,11 @@ class Udev:
         if lost:
             log.warning("udev told more than could be taken in: looking anew")
             self.known.restart(self._enumerated())
+
+    def _pending(self) -> int:
+        """The socket's own error, which it then has no longer: pyudev says only that there is one."""
+        with socket.socket(fileno=os.dup(self.fileno())) as same:
+            return same.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
 
     def _enumerated(self) -> list[Device]:
         found = (device(dict(one.properties)) for one in self._context.list_devices(subsystem="net"))

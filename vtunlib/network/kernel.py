@@ -8,8 +8,8 @@ by the thread).
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,8 @@ from vtunlib.errors import RdvError
 
 IFF_UP = 0x1
 _ARPHRD_ETHER = 1
+_DUMPS = 20
+"""How often a dump is asked for again that something changed under (NLM_F_DUMP_INTR)."""
 
 _UPPER_KINDS = frozenset({"vlan", "macvlan", "macvtap", "ipvlan"})
 """Whose IFLA_LINK is the link below; a veth's is its peer, perhaps in another namespace."""
@@ -81,8 +83,18 @@ class Kernel:
 
     def links(self) -> list[Link]:
         """All links. Raises Refused."""
-        with refused("links"):
-            return [_link(message) for message in self.ipr.get_links()]
+        return [_link(message) for message in self.dumped("links", self.ipr.get_links)]
+
+    @staticmethod
+    def dumped(what: str, dump: Callable[..., Iterable[Any]], **how: Any) -> list[Any]:
+        """All that a dump of pyroute2's tells, without a change in between. Raises Refused."""
+        from pyroute2.netlink.exceptions import NetlinkDumpInterrupted
+
+        with refused(what):
+            for _ in range(_DUMPS):
+                with suppress(NetlinkDumpInterrupted):
+                    return list(dump(**how))
+            return list(dump(**how))
 
     def need_link(self, name: str) -> Link:
         """The link named so. Raises Refused (ENODEV) where there is none."""

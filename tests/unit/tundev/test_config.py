@@ -51,6 +51,10 @@ def test_both_roles_keys() -> None:
         (RDV + '[master]\ninterface = "eth0; reboot"\n', "line 6: [master] interface"),
         (RDV + "[master]\ngrace = 31\n", "line 6: [master] grace"),
         (RDV + "[master]\ngrace = true\n", "line 6: [master] grace"),
+        (
+            RDV + '[master]\ninterface = "eth1"\nuplink = "eth1"\n',
+            "line 7: [master] uplink: is the technician's port too",
+        ),
         (RDV + "[web]\nuplink = true\n", "line 6: [web] uplink: needs a pin"),
         (RDV + '[web]\nuplink = "yes"\n', "line 6: [web] uplink: expected true or false"),
         (RDV + '[onsite]\nlocation = "a\\u0007b"\n', "line 6: [onsite] location"),
