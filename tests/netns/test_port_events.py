@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.netns.udev import Machine, machine
-from tests.unit.tundev.port.replay import DATA, properties
+from tests.unit.tundev.port.replay import DEVICES, properties
 
 IS_USB = 'SUBSYSTEM=="net", KERNEL=="usb*|enx*", ENV{ID_BUS}="usb", ENV{ID_NET_DRIVER}="r8152"\n'
 """Of the devices that the kernel calls so."""
@@ -136,27 +136,27 @@ def test_without_udev_the_interface_that_is_named_is_found(tmp_path: Path) -> No
             assert watching.until_port("eth1")["plug"] != plug
 
 
-DEVICES = sorted(file.stem for file in DATA.glob("*.txt"))
+NAMES = sorted(file.stem for file in DEVICES.iterdir())
 
 
 def test_networkmanager_keeps_its_hands_off_what_is_taken_and_off_nothing_else(tmp_path: Path) -> None:
     rules = []
-    for number, name in enumerate(DEVICES):
+    for number, name in enumerate(NAMES):
         told = {key: value for key, value in properties(name).items() if key.startswith(("ID_", "DEVTYPE"))}
         (tmp_path / f"{name}.env").write_text("".join(f"{key}={value}\n" for key, value in told.items()))
         rules.append(f'SUBSYSTEM=="net", KERNEL=="dev{number}", IMPORT{{file}}="{tmp_path}/{name}.env"\n')
     (tmp_path / "85-test.rules").write_text("".join(rules))
     with machine(tmp_path) as made, made.watching() as watching:
-        for number in range(len(DEVICES)):
+        for number in range(len(NAMES)):
             made.plug(f"dev{number}", f"cable{number}")
         unmanaged = {
             f"dev{number}"
-            for number in range(len(DEVICES))
+            for number in range(len(NAMES))
             if made.properties(f"dev{number}").get("NM_UNMANAGED") == "1"
         }
-        last = f"dev{len(DEVICES) - 1}"
+        last = f"dev{len(NAMES) - 1}"
         said = watching.until(lambda said: last in str(said))
     waiting = said["waiting"]
     assert isinstance(waiting, list)
     assert unmanaged == {said["port"], *waiting}
-    assert len(unmanaged) == 3 and len(DEVICES) > 10
+    assert len(unmanaged) == 3 and len(NAMES) > 10

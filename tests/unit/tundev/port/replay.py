@@ -19,6 +19,7 @@ from tundev.port.adapters import Choice, Devices, Event, Network, choose, device
 from vtunlib.network.kernel import Link
 
 DATA = Path(__file__).parent / "data"
+DEVICES = DATA / "devices"
 
 Properties = Mapping[str, str]
 
@@ -33,14 +34,14 @@ class Told:
 
 def properties(name: str) -> dict[str, str]:
     """The udev properties in the file of this name."""
-    lines = (DATA / f"{name}.txt").read_text().splitlines()
+    lines = (DEVICES / f"{name}.txt").read_text().splitlines()
     return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
 
 
 def recording(name: str) -> list[Told]:
     """The events in the file of this name; those of other subsystems are in it too."""
     found = []
-    for block in re.split(r"\n\s*\n", (DATA / name).read_text()):
+    for block in re.split(r"\n\s*\n", (DATA / f"{name}.txt").read_text()):
         lines = [line for line in block.splitlines() if line and not line.startswith("#")]
         if lines and (head := re.match(r"(KERNEL|UDEV) *\[", lines[0])):
             found.append(Told(head[1], dict(line.split("=", 1) for line in lines[1:])))

@@ -1,6 +1,6 @@
 """Which adapter is taken and which is left alone, by events as they were reported, recorded or made up.
 
-Each file in data/ says what it was made from.
+Each file in data/ says how it was recorded, each in data/devices/ what it was made from.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import itertools
 
 import pytest
 
-from tests.unit.tundev.port.replay import Replay, Told, link, plugged, properties, unplugged
+from tests.unit.tundev.port.replay import Replay, Told, link, plugged, properties, recording, unplugged
 from tundev import config
 from tundev.port.adapters import Adapter, Choice, Device, Network, choose, device
 
@@ -59,6 +59,24 @@ def test_the_configuration_can_make_any_interface_the_port_and_no_other(name: st
     assert names(replay.choice) == (one["INTERFACE"], [])
     (left,) = replay.choice.left_alone
     assert left.reason == f"is not {one['INTERFACE']}, which the configuration names"
+
+
+@pytest.mark.parametrize(
+    ("name", "ports"),
+    [
+        ("qemu-cdc_ether", ["enx525400123401", None]),
+        ("qemu-rndis_host", ["enx525400123401", None, "enx525400123401", None]),
+        ("qemu-cdc_subset", []),  # it was pulled before udev had told of it
+    ],
+)
+def test_an_adapter_that_was_recorded_is_the_port_from_plug_to_unplug(
+    name: str, ports: list[str | None]
+) -> None:
+    replay = Replay()
+    choices = replay.happen(recording(name))
+    assert [choice.port and choice.port.name for choice in choices] == ports
+    assert all(not choice.waiting and not choice.left_alone for choice in choices)
+    assert (replay.choice, replay.known) == (Choice(), 0)
 
 
 def test_an_adapter_says_what_it_is_in_words_that_can_be_shown() -> None:
