@@ -97,7 +97,7 @@ class BorrowedPort:
     def interface(self) -> str | None:
         """Its name, while a session could have it, or has it."""
         ready = self.state in (PortState.READY, PortState.BORROWED)
-        return str(self.values[PortKey.INTERFACE]) if ready else None
+        return self.values.get(PortKey.INTERFACE) if ready else None
 
     async def listen(self, bus: MessageBus) -> None:
         """Hear of it from now on. Raises RdvError."""

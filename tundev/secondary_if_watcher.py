@@ -10,6 +10,7 @@ import asyncio
 import ipaddress
 import logging
 import sys
+from collections.abc import Coroutine
 from typing import Any
 
 from dbus_fast import Message
@@ -115,21 +116,29 @@ async def serve() -> None:
     try:
         bus.export(WATCHER.path, _Interface(watcher))
         await watcher.begin(claimed=await _session_has_the_port(bus))
-        await buses.own(bus, WATCHER.name)
-        readiness.ready(str(watcher.state))
         living = asyncio.create_task(watcher.run())
-        broken: asyncio.Future[None] = asyncio.ensure_future(bus.wait_for_disconnect())  # type: ignore[no-untyped-call]
-        told = asyncio.create_task(until_told(broken))
-        await asyncio.wait({living, told}, return_when=asyncio.FIRST_COMPLETED)
-        readiness.stopping()
-        living.cancel()
-        results = await asyncio.gather(living, return_exceptions=True)
-        if told.done():
-            told.result()
-        elif isinstance(results[0], Exception):
-            raise results[0]
+        try:
+            await _alive(living, watcher.seen.wait())
+            await buses.own(bus, WATCHER.name)
+            readiness.ready(str(watcher.state))
+            await _alive(living, until_told(asyncio.ensure_future(bus.wait_for_disconnect())))  # type: ignore[no-untyped-call]
+        finally:
+            readiness.stopping()
+            living.cancel()
+            await asyncio.gather(living, return_exceptions=True)
     finally:
         bus.disconnect()
+
+
+async def _alive(living: asyncio.Task[None], what: Coroutine[Any, Any, object]) -> None:
+    """Await `what`, or raise what `living` ends with before that."""
+    task = asyncio.create_task(what)
+    await asyncio.wait({living, task}, return_when=asyncio.FIRST_COMPLETED)
+    if living.done():
+        task.cancel()
+        living.result()
+        raise RdvError("nobody looks after the port any more")
+    await task
 
 
 def main() -> int:

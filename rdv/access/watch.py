@@ -8,18 +8,16 @@ every session would end.
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import datetime
 import logging
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from vtunlib import file_events
+
 SETTLE_SECONDS = 0.3
 """From the last event to the look at the files. An editor renames, writes and renames again within it."""
-
-_CLOSE_WRITE, _MOVED_FROM, _MOVED_TO, _DELETE = 0x8, 0x40, 0x80, 0x200  # sys/inotify.h
-_EVENTS = _CLOSE_WRITE | _MOVED_FROM | _MOVED_TO | _DELETE
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +40,7 @@ class Watch:
 
     def start(self) -> None:
         """Look now, and from now on."""
-        self._descriptor = _inotify(self._directories)
+        self._descriptor = file_events.watch(self._directories, _cannot)
         if self._descriptor is not None:
             asyncio.get_running_loop().add_reader(self._descriptor, self._happened)
         self.again()
@@ -79,19 +77,5 @@ class Watch:
         self.again()
 
 
-def _inotify(directories: Iterable[Path]) -> int | None:
-    """A descriptor that is readable after a change; None where the kernel gives none."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    descriptor: int = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
-    if descriptor < 0:
-        _cannot("files")
-        return None
-    for directory in directories:
-        if libc.inotify_add_watch(descriptor, os.fsencode(directory), ctypes.c_uint32(_EVENTS)) < 0:
-            _cannot(directory)
-    return descriptor
-
-
-def _cannot(what: object) -> None:
-    why = os.strerror(ctypes.get_errno())
+def _cannot(what: object, why: str) -> None:
     log.warning("cannot watch %s: %s; tell changes by systemctl reload vtun-manager", what, why)

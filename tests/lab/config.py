@@ -35,10 +35,11 @@ def static_address(machine: Machine, interface: str, address: IPv4Interface) -> 
     file.chmod(0o600)
 
 
-def leave_alone(machine: Machine, interface: str) -> None:
-    """NetworkManager keeps its hands off the interface."""
+def leave_alone(machine: Machine, *interfaces: str) -> None:
+    """NetworkManager keeps its hands off the interfaces."""
     file = machine.root / "etc/NetworkManager/conf.d/adapter.conf"
-    file.write_text(f"[keyfile]\nunmanaged-devices=interface-name:{interface}\n", encoding="ascii")
+    names = ";".join(f"interface-name:{interface}" for interface in interfaces)
+    file.write_text(f"[keyfile]\nunmanaged-devices={names}\n", encoding="ascii")
 
 
 def _group(passwd: Path) -> int:
@@ -49,16 +50,8 @@ def _group(passwd: Path) -> int:
     return int(found[1])
 
 
-def put_bundle(machine: Machine, bundle: str, *, adapter: str) -> None:
-    """The configuration that `rdv-admin device add --bundle` wrote, and on a master its port."""
-    text = bundle
-    if machine.name.startswith("master") and "interface" not in text:
-        line = f'interface = "{adapter}"\n'
-        text = (
-            text.replace("[master]\n", f"[master]\n{line}")
-            if "[master]" in text
-            else f"{text}\n[master]\n{line}"
-        )
-    machine.copy_in(text, "/etc/tundev/tundev.toml", mode=0o640)
+def put_bundle(machine: Machine, bundle: str) -> None:
+    """The configuration that `rdv-admin device add --bundle` wrote."""
+    machine.copy_in(bundle, "/etc/tundev/tundev.toml", mode=0o640)
     file = machine.root / "etc/tundev/tundev.toml"
     os.chown(file, 0, _group(machine.root / "etc/passwd"))

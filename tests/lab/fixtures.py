@@ -32,6 +32,7 @@ def whole_lab() -> Iterator[Lab]:
 def lab(whole_lab: Lab) -> Iterator[Lab]:
     """The lab with all devices online and no session; afterwards the same, and nothing left over."""
     whole_lab.wait_online()
+    whole_lab.wait_ports()
     before = whole_lab.snapshots()
     yield whole_lab
     for laptop in whole_lab.laptops:

@@ -18,14 +18,16 @@ from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv4Interface
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from tests.lab import adapter as adapters
 from tests.lab import config
+from tests.lab.adapter import Adapter
 from tests.lab.base import base_root
 from tests.lab.clean import clean
 from tests.lab.customer import Camera
-from tests.lab.host import Host, Switch
-from tests.lab.laptop import Laptop
+from tests.lab.host import Host, Switch, wait_until
+from tests.lab.laptop import INTERFACE, Laptop
 from tests.lab.machine import Machine
 from tests.lab.place import Place
 from tests.lab.process import LabError
@@ -33,9 +35,9 @@ from tests.lab.roles import DIST, Role, layers
 from tests.lab.router import Router
 from tests.lab.snapshot import Snapshot, snapshot
 from tests.lab.topology import CAMERA, RDV, Desk, Site, Topology, topology
+from tundev.contract import GET_INTERFACE, WATCHER
 
 UPLINK = "eth0"
-ADAPTER = "eth1"
 ONLINE_DEADLINE = 60.0
 T = TypeVar("T")
 R = TypeVar("R")
@@ -56,6 +58,8 @@ class Lab:
         self.masters: list[Machine] = []
         self.cameras: list[Camera] = []
         self.laptops: list[Laptop] = []
+        self.drawers: list[Host] = []
+        self.adapters: list[Adapter] = []
         self.bystanders: list[Host] = []
         self.routers: dict[str, Router] = {}
         self.switches: dict[str, Switch] = {}
@@ -94,7 +98,7 @@ class Lab:
     @property
     def hosts(self) -> list[Host]:
         """Everything that may run programs."""
-        plain: list[Host] = [*self.cameras, *self.laptops, *self.bystanders]
+        plain: list[Host] = [*self.cameras, *self.laptops, *self.drawers, *self.bystanders]
         routers = [*self.routers.values(), *self.switches.values(), *self.spares]
         return [*plain, *routers, *(self.machines if hasattr(self, "rdv") else [])]
 
@@ -112,6 +116,11 @@ class Lab:
     def laptop(self) -> Laptop:
         """The first desk's."""
         return self.laptops[0]
+
+    @property
+    def adapter(self) -> Adapter:
+        """The first desk's."""
+        return self.adapters[0]
 
     @property
     def camera(self) -> Camera:
@@ -176,7 +185,7 @@ class Lab:
         words = ["--location", owner.location] if isinstance(owner, Site) else []
         add = ["rdv-admin", "device", "add", owner.account, "--role", role, "--label", machine.name, *words]
         self.rdv.run([*add, "--server", config.RDV_NAME, "--bundle", bundle])
-        config.put_bundle(machine, self.rdv.run(["cat", bundle]).out, adapter=ADAPTER)
+        config.put_bundle(machine, self.rdv.run(["cat", bundle]).out)
 
     def another_rdv(self, name: str, address: IPv4Interface) -> Machine:
         """One more host on the internet with the server's packages, booted; nobody dials it."""
@@ -188,8 +197,10 @@ class Lab:
         return machine
 
     def start_devices(self) -> None:
-        """Boot all onsites and masters at once."""
+        """Boot all onsites and masters at once, and plug the masters' adapters in."""
         _all_at_once(self._boot, [*self.onsites, *self.masters])
+        for adapter, master in zip(self.adapters, self.masters, strict=True):
+            adapter.plug(master)
 
     def wait_online(
         self, accounts: Iterable[str] | None = None, *, deadline: float = ONLINE_DEADLINE
@@ -206,6 +217,26 @@ class Lab:
                 what=lambda: f"{', '.join(sorted(wanted - self.online()))} online",
                 deadline=deadline,
             )
+
+    def wait_ports(self, *, deadline: float = ONLINE_DEADLINE) -> None:
+        """Until every master has its port ready for a session."""
+        for master in self.masters if self.packages is not None else []:
+            wait_until(
+                lambda master=master: self.port(master).get("state") == "ready",  # type: ignore[misc]
+                what=f"the port of {master.name} ready",
+                deadline=deadline,
+                every=0.1,
+            )
+
+    @staticmethod
+    def port(master: Machine) -> dict[str, Any]:
+        """The technician's port, as its service tells of it; empty where that does not run."""
+        name = WATCHER
+        call = ["busctl", "--json=short", "call", name.name, name.path, name.interface, GET_INTERFACE]
+        told = master.run(call, check=False)
+        if told.code:
+            return {}
+        return {key: value["data"] for key, value in json.loads(told.out)["data"][0].items()}
 
     def online(self) -> set[str]:
         """Accounts of the devices that the RDV has online."""
@@ -257,12 +288,16 @@ class Lab:
         switch = self.switches[desk.lan.name]
         master = self._machine(desk.master, Role.MASTER)
         switch.plug(master, UPLINK, mac=desk.mac)
-        if self.packages is None:  # else the product tells NetworkManager
-            config.leave_alone(master, ADAPTER)
+        adapters.prepare(master)
+        config.leave_alone(master, *adapters.NAMES)
         self.masters.append(master)
         laptop = Laptop(self.place, desk.laptop)
         laptop.create()
-        laptop.plug_into(master, ADAPTER)
+        # In a drawer of its own, for all have the same name.
+        drawer = Host(self.place, f"drawer{len(self.masters)}")
+        drawer.create()
+        self.drawers.append(drawer)
+        self.adapters.append(Adapter(drawer, adapters.NAMES[0], laptop, INTERFACE))
         self.laptops.append(laptop)
         bystander = Host(self.place, desk.bystander)
         bystander.create()

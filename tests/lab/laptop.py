@@ -11,7 +11,7 @@ from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
 
 from tests.lab.customer import make_key
-from tests.lab.host import Host, wire
+from tests.lab.host import Host
 from tests.lab.process import LabError, Program, Result
 
 SCRIPT = Path(__file__).with_name("dhclient-script")
@@ -40,10 +40,6 @@ class Laptop(Host):
         self._dhclient = self.path / "dhclient"
         shutil.copy2(shutil.which("dhclient", path="/usr/sbin:/sbin") or "/sbin/dhclient", self._dhclient)
         self._client: Program | None = None
-
-    def plug_into(self, master: Host, adapter: str) -> None:
-        """The cable to the master's adapter."""
-        wire(self, INTERFACE, master, adapter)
 
     def dhcp(self, *, deadline: float = 20.0) -> Lease:
         """Get a lease as after plugging the cable in: what was had before is forgotten."""

@@ -71,13 +71,17 @@ def stop(*, but: str = "") -> None:
     for unit in units.units_named(paths.DHCP_SERVICES):
         if unit != but:
             units.stop(unit)
+    for file in paths.RUN.glob(paths.dnsmasq_conf("*").name):
+        if paths.dhcp_service(file.stem.removeprefix("dnsmasq-")) != but:
+            file.unlink(missing_ok=True)
 
 
 async def ask_these(bus: MessageBus, servers: Sequence[str]) -> None:
     """From now on it asks these for names, and has forgotten what others answered. Raises RdvError."""
-    await buses.call(
-        bus, BUS_NAME, _PATH, BUS_NAME, "SetServersEx", "aas", [[server] for server in servers], deadline=5
-    )
+    # First none: dnsmasq 2.90 takes a former server's entry for a new one, and with it the index of the
+    # interface that the former was bound to (domain-match.c, add_update_server).
+    for list_of in ([], [[server] for server in servers]):
+        await buses.call(bus, BUS_NAME, _PATH, BUS_NAME, "SetServersEx", "aas", list_of, deadline=5)
     await buses.call(bus, BUS_NAME, _PATH, BUS_NAME, "ClearCache", deadline=5)
 
 

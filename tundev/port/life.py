@@ -6,7 +6,7 @@ import ipaddress
 from dataclasses import dataclass
 
 from tundev.contract import PortState
-from tundev.port.adapters import Adapter
+from tundev.port.adapters import Adapter, Choice
 from vtunlib.tunnel import TunnelMode
 
 REPLUG_SECONDS = 15.0
@@ -90,14 +90,18 @@ def why_removed(state: PortState, facts: Facts) -> str:
     return facts.stranger or _WHY.get(state, str(state))
 
 
-def reason(state: PortState, facts: Facts) -> str:
-    """What is waited for, or why it is refused; empty where there is nothing to say."""
+def reason(state: PortState, facts: Facts, choice: Choice) -> str:
+    """What is waited for, why it is refused, or what is not taken; empty where there is nothing to say."""
     if state is PortState.REFUSED:
         return facts.stranger
     if state is PortState.CHECKING:
         if facts.loan is not None:
             return "the former session is being undone"
         return facts.slow or "looking whether a network answers where a laptop should be"
+    if state is PortState.ABSENT:
+        # What has a product's name came out of a box; a bridge or a VLAN has none.
+        others = [one for one in choice.left_alone if one.product]
+        return "; ".join(f"{one.name} ({one.product}) {one.reason}" for one in others)
     return ""
 
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
-import socket
-import time
 from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import replace
@@ -19,9 +17,9 @@ from typing import Any
 
 from dbus_fast.aio.message_bus import MessageBus
 
-from tundev import lan
 from tundev.config import Config, Master
 from tundev.contract import (
+    BUS_NAMES,
     INTERFACE_ADDED,
     INTERFACE_REMOVED,
     MOVE_NOTICE,
@@ -29,15 +27,19 @@ from tundev.contract import (
     PortKey,
     PortState,
 )
-from tundev.port import dnsmasq, events, life, strangers
-from tundev.port.adapters import Adapter, Choice
+from tundev.port import dnsmasq, events, life, surroundings, told
+from tundev.port.adapters import Choice
+from tundev.port.cable import Cable
 from tundev.port.life import HELD, Facts, Loan
+from tundev.port.lookout import Lookout
 from tundev.port.port import Port
+from tundev.port.told import Laptop
 from vtunlib import bus as buses
-from vtunlib.errors import Busy, NotFound, RdvError, printable
-from vtunlib.threads import left_behind, to_its_end
-from vtunlib.tunnel import TunnelMode
+from vtunlib.errors import Busy, NotAllowed, NotFound, RdvError, printable
+from vtunlib.threads import to_its_end
+from vtunlib.tunnel import Role, TunnelMode
 
+AGENT = BUS_NAMES[Role.MASTER]
 RECLAIM_SECONDS = 8.0
 """How long a session that a former watcher had lent the port to may take to ask for it again."""
 AGAIN_SECONDS = 2.0
@@ -61,18 +63,21 @@ class Watcher:
         self._choice = Choice()
         self._facts = Facts()
         self._state = PortState.ABSENT
-        self._carrier = False
-        self._away_since = 0.0
-        self._link_timer: asyncio.TimerHandle | None = None
-        self._guard: asyncio.Task[None] | None = None
+        self._cable = Cable(self._master.grace, lambda: self._port.replugged, self._cable_pulled)
+        self._lookout = Lookout(
+            clear=lambda: self._know(checked=True, slow=""),
+            slow=lambda text: self._know(slow=text),
+            found=lambda text: self._lose(stranger=text, slow=""),
+        )
         self._rdv: tuple[ipaddress.IPv4Address, ...] = ()
-        self._laptop: tuple[str, str, str] | None = None
+        self._laptop: Laptop | None = None
         self._trouble: RdvError | None = None
         self._moving = ""
         self._told: dict[str, Any] = {}
+        self.seen = asyncio.Event()
+        """It is known what is plugged in: what is asked of the port can be answered."""
         self._changed = asyncio.Event()
         self._waiting: list[asyncio.Future[None]] = []
-        self._stop_minding: buses.Stop | None = None
 
     # its life
 
@@ -81,28 +86,38 @@ class Watcher:
         await asyncio.to_thread(self._port.adopt)
         await dnsmasq.on_leases(self._bus, self._leased)
         await buses.on_owner(self._bus, dnsmasq.BUS_NAME, self._dnsmasq_changed)
+        await buses.on_owner(self._bus, AGENT.name, self._agent_changed)
         if claimed:
             self._facts = replace(self._facts, claimed=True)
             asyncio.get_running_loop().call_later(RECLAIM_SECONDS, self._claim_is_over)
 
     async def run(self) -> None:
-        """Until it is cancelled; raises what it cannot go on after. Leaves the port closed."""
-        work = [
-            asyncio.create_task(one) for one in (self._follow(), self._follow_uplink(), self._settle_always())
-        ]
+        """Until it is cancelled; raises what it cannot go on after."""
+        lives = (
+            self._follow(),
+            self._follow_surroundings(),
+            surroundings.keep_finding(self._server, self._rdv_found),
+            self._settle_always(),
+        )
+        work = [asyncio.create_task(one) for one in lives]
         try:
             done, _ = await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
         finally:
-            for task in (*work, *([self._guard] if self._guard else [])):
+            self._lookout.stop()
+            for task in work:
                 task.cancel()
             await asyncio.gather(*work, return_exceptions=True)
-            if self._state in HELD and self._facts.adapter is not None:
-                self._tell(
-                    INTERFACE_REMOVED, "ss", self._facts.adapter.name, "the service of the port was stopped"
-                )
-            await asyncio.to_thread(self._port.close, self._facts.adapter)
+            await self._leave()
+
+    async def _leave(self) -> None:
+        """A session goes on without a watcher for a while, as when one is killed; else the port is closed."""
+        adapter = self._facts.adapter
+        if self._state is PortState.READY and adapter is not None:
+            self._tell(INTERFACE_REMOVED, "ss", adapter.name, "the service of the port was stopped")
+        if self._state is not PortState.BORROWED:
+            await asyncio.to_thread(self._port.close, adapter)
 
     def _claim_is_over(self) -> None:
         if self._facts.claimed:
@@ -114,6 +129,11 @@ class Watcher:
         self._facts = replace(self._facts, **facts)
         self._changed.set()
 
+    def _lose(self, **facts: Any) -> None:
+        """As _know; a session that has the port must end."""
+        loan = self._facts.loan
+        self._know(loan=loan and replace(loan, over=True), **facts)
+
     async def _follow(self) -> None:
         async with aclosing(events.watch(self._master)) as choices:
             async for choice in choices:
@@ -123,54 +143,38 @@ class Watcher:
         former, port = self._choice.port, choice.port
         self._choice = choice
         if port is None or former is None or (former.plug, former.name) != (port.plug, port.name):
-            self._stop_guard()
-            loan = self._facts.loan
-            self._facts = Facts(loan=loan and replace(loan, over=True), claimed=self._facts.claimed)
-            self._carrier, self._laptop = False, None
+            self._cable.forget()
+            self._lookout.stop()
             self._port.new_adapter()
+            self._laptop = None
+            self._facts = Facts(loan=self._facts.loan, claimed=self._facts.claimed)
+            self._lose()
         self._know(adapter=port)
         if port is not None:
-            self._link(port)
+            if not port.carrier:
+                self._lookout.stop()
+            # From where another network is, a cable is pulled for good.
+            self._cable.take(port.carrier, patient=not self._facts.stranger)
+            self._know(linked=self._cable.linked)
+        self.seen.set()
 
-    def _link(self, port: Adapter) -> None:
-        """The cable was plugged in or pulled, or the link was switched off and on."""
-        if self._link_timer is not None:
-            self._link_timer.cancel()
-            self._link_timer = None
-        now = time.monotonic()
-        if port.carrier:
-            self._carrier = True
-            self._know(linked=True)
-            return
-        if self._carrier:
-            self._carrier, self._away_since = False, now
-            self._stop_guard()
-        replugged = None if self._port.replugged is None else now - self._port.replugged
-        left = life.patience(away=now - self._away_since, grace=self._master.grace, replugged=replugged)
-        if self._facts.linked and left > 0 and not self._facts.stranger:
-            self._link_timer = asyncio.get_running_loop().call_later(left, self._link, port)
-            return
-        loan = self._facts.loan
+    def _cable_pulled(self) -> None:
         self._laptop = None
-        self._know(linked=False, checked=False, stranger="", loan=loan and replace(loan, over=True))
+        self._lose(linked=False, checked=False, stranger="", slow="")
 
-    async def _follow_uplink(self) -> None:
-        async with aclosing(lan.watch_uplink()) as uplinks:  # type: ignore[type-var]
-            async for _ in uplinks:
+    async def _follow_surroundings(self) -> None:
+        async with aclosing(surroundings.changes()) as changes:
+            async for _ in changes:
                 self._changed.set()
-                try:
-                    found = await left_behind(socket.getaddrinfo, self._server, None, socket.AF_INET)
-                except OSError:  # no network, or a name that nobody knows now
-                    continue
-                rdv = tuple(sorted({ipaddress.IPv4Address(entry[4][0]) for entry in found}))
-                if rdv != self._rdv:
-                    self._rdv = rdv
-                    self._changed.set()
+
+    def _rdv_found(self, addresses: tuple[ipaddress.IPv4Address, ...]) -> None:
+        self._rdv = addresses
+        self._changed.set()
 
     def _leased(self, address: str, mac: str, name: str) -> None:
         if address:
-            self._laptop = (printable(address, 15), mac, printable(name, 60))
-        elif self._laptop is not None and self._laptop[1] == mac:
+            self._laptop = Laptop(printable(address, 15), mac, printable(name, 60))
+        elif self._laptop is not None and self._laptop.mac == mac:
             self._laptop = None
         self._changed.set()
 
@@ -180,38 +184,13 @@ class Watcher:
             self._port.servers = None
             self._changed.set()
 
-    async def _look(self, adapter: Adapter) -> None:
-        """Whether somebody else's network is on it: before ours answers, and for as long as it does."""
-        try:
-            found = await strangers.look(adapter.name, tell=lambda text: self._know(slow=text))
-            if found is None:
-                self._know(checked=True, slow="")
-                async with aclosing(strangers.watch(adapter.name)) as more:
-                    found = await anext(more)
-        except NotFound as error:  # the cable was pulled: it is looked at again when it is back
-            log.debug("%s", error)
-            asyncio.get_running_loop().call_later(AGAIN_SECONDS, self._look_again, asyncio.current_task())
-            return
+    def _agent_changed(self, owner: str) -> None:
+        """An agent that died has given the port back."""
         loan = self._facts.loan
-        self._know(stranger=found.text, slow="", loan=loan and replace(loan, over=True))
-
-    def _look_again(self, former: asyncio.Task[None]) -> None:
-        if self._guard is former:
-            self._guard = None
-            self._changed.set()
-
-    def _tend_guard(self) -> None:
-        facts = self._facts
-        if not self._carrier or facts.bridged or facts.claimed or facts.adapter is None:
-            self._stop_guard()
-        elif self._guard is None:
-            self._guard = asyncio.create_task(self._look(facts.adapter))
-            self._guard.add_done_callback(_look_at)
-
-    def _stop_guard(self) -> None:
-        if self._guard is not None:
-            self._guard.cancel()
-            self._guard = None
+        if loan is not None and loan.borrower != owner:
+            self._returned(loan)
+        if not owner:
+            self._claim_is_over()
 
     # what is done about it
 
@@ -242,7 +221,8 @@ class Watcher:
     async def _settle(self) -> None:
         facts = self._facts
         state = life.next_state(facts)
-        self._tend_guard()
+        looking = self._cable.carrier and not (facts.bridged or facts.claimed) and facts.adapter is not None
+        self._lookout.tend(facts.adapter.name if looking and facts.adapter else None)
         if state not in HELD:
             # Told first: what hangs on the port ends the sooner.
             self._announce(state)
@@ -250,7 +230,7 @@ class Watcher:
             await self._give_notice(facts, state)
             await to_its_end(self._port.make, facts, state, self._rdv)
             await self._port.tell_servers(facts)
-        if state in HELD:
+        if state in HELD and life.next_state(self._facts) is state:  # else there is more to do
             self._announce(state)
 
     async def _give_notice(self, facts: Facts, state: PortState) -> None:
@@ -293,28 +273,17 @@ class Watcher:
         return self._state
 
     def values(self) -> dict[str, Any]:
-        """By contract.PortKey; what there is nothing to tell of is absent."""
-        adapter, subnet = self._facts.adapter, self._port.subnet
-        reason = str(self._trouble) if self._trouble else life.reason(self._state, self._facts)
-        values: dict[str, Any] = {PortKey.STATE: self._state, PortKey.REASON: reason}
-        if adapter is not None:
-            values |= {
-                PortKey.INTERFACE: adapter.name,
-                PortKey.DRIVER: adapter.driver,
-                PortKey.PRODUCT: adapter.product,
-                PortKey.MAC: adapter.mac,
-            }
-        if subnet is not None and self._state in HELD:
-            values |= {PortKey.ADDRESS: str(subnet.address), PortKey.MOVED: subnet.moved}
-            values[PortKey.MOVING] = self._moving
-            values[PortKey.DNS] = [server.partition("@")[0] for server in self._port.servers or ()]
-            if self._laptop is not None:
-                values |= {PortKey.LEASE: self._laptop[0], PortKey.LAPTOP: self._laptop[2]}
-        values[PortKey.WAITING] = [
-            f"{other.name} ({other.product})" if other.product else other.name
-            for other in self._choice.waiting
-        ]
-        return {str(key): value for key, value in values.items() if value}
+        """By contract.PortKey."""
+        reason = str(self._trouble) if self._trouble else life.reason(self._state, self._facts, self._choice)
+        return told.values(
+            self._state,
+            self._choice,
+            self._port.subnet,
+            self._port.servers,
+            self._laptop,
+            reason=reason,
+            moving=self._moving,
+        )
 
     async def borrow(
         self,
@@ -323,15 +292,14 @@ class Watcher:
         customer: ipaddress.IPv4Network | None,
         servers: tuple[ipaddress.IPv4Address, ...],
     ) -> dict[str, Any]:
-        """As contract.BORROW. Raises Busy, NotFound."""
+        """As contract.BORROW. Raises Busy, NotAllowed, NotFound."""
+        if borrower != await buses.owner(self._bus, AGENT.name):
+            raise NotAllowed("the technician's port is lent to the agent alone")
         if self._facts.loan is not None and not self._facts.loan.over:
             raise Busy("a session has the technician's port already")
         if not life.may_borrow(self._facts):
             raise NotFound(f"the technician's port is not ready: {self._state}")
         self._know(loan=Loan(borrower, mode, customer, servers), claimed=False, checked=True)
-        self._stop_minding = await buses.on_owner(self._bus, borrower, self._borrower_changed)
-        if not await buses.owner(self._bus, borrower):
-            self._borrower_changed("")
         await self._settled()
         if self._state is not PortState.BORROWED:
             error = self._trouble or NotFound("the technician's port went away")
@@ -371,18 +339,9 @@ class Watcher:
         bridged = loan.mode is TunnelMode.L2
         self._know(loan=None, checked=self._facts.checked and not bridged)
 
-    def _borrower_changed(self, owner: str) -> None:
-        if not owner and self._facts.loan is not None:
-            self._returned(self._facts.loan)
-
     async def _settled(self) -> None:
         """Until all that is known now is done."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(future)
         self._changed.set()
         await future
-
-
-def _look_at(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and task.exception() is not None:
-        log.error("cannot look for other networks on the port: %s", task.exception())
