@@ -73,8 +73,8 @@ def of_port(port: Mapping[str, Any] | None) -> Advice | None:
 
 
 def _absent(port: Mapping[str, Any]) -> Advice:
-    waiting = port.get(PortKey.WAITING) or []
-    seen = f" Plugged in and not used: {', '.join(waiting)}." if waiting else ""
+    others = port.get(PortKey.LEFT_ALONE) or []
+    seen = f" Plugged in and not used: {', '.join(others)}." if others else ""
     return Advice(
         "No adapter is plugged in",
         f"The technician's port is a USB-Ethernet adapter at the master, and none is there.{seen}",

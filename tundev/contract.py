@@ -134,6 +134,8 @@ class PortKey(StrEnum):
     """For a person: why it is refused, or what is waited for."""
     WAITING = "waiting"
     """Other adapters that are plugged in and not used, as `interface (product)`."""
+    LEFT_ALONE = "left_alone"
+    """USB devices that are plugged in and are no port, as `interface (product) is a modem`."""
 
 
 class Key(StrEnum):

@@ -154,11 +154,13 @@ class Adapter:
 
 @dataclass(frozen=True)
 class LeftAlone:
-    """An interface that is not for the technician, and why not, as in `eth0 has the default route`."""
+    """An interface that is not for the technician, and why not, as the rest of a sentence."""
 
     name: str
     product: str
     reason: str
+    plugged: bool
+    """Whether it is a USB device that somebody plugged in, so that they may wonder."""
 
 
 @dataclass(frozen=True)
@@ -198,7 +200,8 @@ def choose(
         if reason is None:
             adapters.append(_adapter(one, link))
         else:
-            left_alone.append(LeftAlone(link.name, one.product, reason))
+            plugged = one.bus == "usb" and not _is_onboard(one)
+            left_alone.append(LeftAlone(link.name, one.product, reason, plugged))
     stays = current.plug if current is not None else None
     adapters.sort(key=lambda adapter: adapter.plug != stays)
     return Choice(adapters[0] if adapters else None, tuple(adapters[1:]), tuple(left_alone))
@@ -234,13 +237,17 @@ def why_not(
         return _KINDS.get(one.kind, "is no Ethernet adapter")
     if one.bus != "usb":
         return "is no USB device"
-    onboard = _ONBOARD.get(one.usb_id)
-    if onboard and onboard.fullmatch(one.path):
+    if _is_onboard(one):
         return "is the onboard port"
     bridge = links.get(link.bridge)
     if bridge and bridge.name != paths.MASTER_BRIDGE:
         return f"is a port of {bridge.name}"
     return None
+
+
+def _is_onboard(one: Device) -> bool:
+    place = _ONBOARD.get(one.usb_id)
+    return bool(place and place.fullmatch(one.path))
 
 
 def _uplinks(network: Network, master: config.Master) -> set[int]:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tundev.contract import PortKey, PortState
-from tundev.port.adapters import Adapter, Choice
+from tundev.port import others
+from tundev.port.adapters import Choice
 from tundev.port.life import HELD
 from tundev.port.subnets import Subnet
 
@@ -45,9 +46,5 @@ def values(
         told[PortKey.DNS] = [server.partition("@")[0] for server in servers or ()]
         if laptop is not None:
             told |= {PortKey.LEASE: laptop.address, PortKey.LAPTOP: laptop.name}
-    told[PortKey.WAITING] = [_in_words(other) for other in choice.waiting]
+    told |= {PortKey.WAITING: others.waiting(choice), PortKey.LEFT_ALONE: others.left_alone(choice)}
     return {str(key): value for key, value in told.items() if value}
-
-
-def _in_words(adapter: Adapter) -> str:
-    return f"{adapter.name} ({adapter.product})" if adapter.product else adapter.name

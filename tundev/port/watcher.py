@@ -27,7 +27,7 @@ from tundev.contract import (
     PortKey,
     PortState,
 )
-from tundev.port import dnsmasq, events, life, surroundings, told
+from tundev.port import dnsmasq, events, life, others, surroundings, told
 from tundev.port.adapters import Choice
 from tundev.port.cable import Cable
 from tundev.port.life import HELD, Facts, Loan
@@ -141,6 +141,7 @@ class Watcher:
 
     def _take(self, choice: Choice) -> None:
         former, port = self._choice.port, choice.port
+        others.tell(self._choice, choice)
         self._choice = choice
         if port is None or former is None or (former.plug, former.name) != (port.plug, port.name):
             self._cable.forget()

@@ -102,9 +102,9 @@ def test_why_a_port_is_refused_is_told_in_the_watchers_words() -> None:
     assert told and "a DHCP server answers, 10.0.0.1" in told.text
 
 
-def test_an_adapter_that_waits_is_named_where_none_is_used() -> None:
-    told = advice(ONLINE, {**ABSENT, "waiting": ["eth0 (onboard)"]})
-    assert told and "eth0 (onboard)" in told.text
+def test_what_is_plugged_in_in_vain_is_named_where_no_adapter_is_used() -> None:
+    told = advice(ONLINE, {**ABSENT, "left_alone": ["wwan0 (EC25-E) is a modem"]})
+    assert told and "wwan0 (EC25-E) is a modem" in told.text
 
 
 def test_a_service_that_does_not_run_is_told() -> None:

@@ -29,6 +29,10 @@ OTHERS = {
 }
 
 
+PLUGGED = {"usb-wifi", "cdc-ether-modem", "qmi-modem"}
+"""Those of them that a person plugged in."""
+
+
 def names(choice: Choice) -> tuple[str | None, list[str]]:
     """The port's name and those that wait."""
     return (choice.port.name if choice.port else None), [adapter.name for adapter in choice.waiting]
@@ -49,6 +53,7 @@ def test_what_is_no_adapter_is_left_alone_and_why_is_said(name: str) -> None:
     assert replay.choice.port is None
     (left,) = replay.choice.left_alone
     assert (left.name, left.reason) == (one["INTERFACE"], OTHERS[name])
+    assert left.plugged is (name in PLUGGED)
 
 
 @pytest.mark.parametrize("name", [*USB, *OTHERS])
