@@ -18,6 +18,7 @@ from tests.lab.debian import REPOSITORY
 
 PATIENCE = 30.0
 PICTURES = REPOSITORY / "build/screenshots"
+_READABLE = Path(__file__).with_name("readable.js")
 
 T = TypeVar("T")
 
@@ -37,10 +38,10 @@ class Page:
 
     # waiting
 
-    def until(self, condition: Callable[[], T | None], what: str, patience: float = PATIENCE) -> T:
+    def until(self, condition: Callable[[], T], what: str, patience: float = PATIENCE) -> T:
         """What the condition returns, once that is true."""
 
-        def look(_: object) -> T | None:
+        def look(_: object) -> object:
             try:
                 return condition()
             except StaleElementReferenceException:
@@ -87,7 +88,10 @@ class Page:
 
     def one(self, selector: str) -> WebElement:
         """The element, once it is shown."""
-        return self.until(lambda: next((e for e in self.all(selector) if e.is_displayed()), None), selector)
+        shown: WebElement = self.until(
+            lambda: next((e for e in self.all(selector) if e.is_displayed()), None), f"{selector} is shown"
+        )
+        return shown
 
     @property
     def sites(self) -> list[str]:
@@ -129,11 +133,20 @@ class Page:
         """Open the dialog and fill it in."""
         self.site(account).find_element(By.TAG_NAME, "button").click()
         self.one("#ask")
-        self.click(f'#ask input[name="mode"][value="{mode}"]')
+        self.choose("mode", mode)
         if reason:
             self.one("#reason").send_keys(reason)
         if hours is not None:
-            self.click(f'#ask input[name="seconds"][value="{hours * 3600}"]')
+            self.choose("seconds", str(hours * 3600))
+
+    def choose(self, name: str, value: str) -> None:
+        """One of several, in the dialog: by its label, for the button itself is not to be seen."""
+        self.click(f'#ask label:has(input[name="{name}"][value="{value}"])')
+
+    def chosen(self, name: str) -> str:
+        """Which one is chosen."""
+        found = self.all(f'#ask input[name="{name}"]:checked')
+        return found[0].get_attribute("value") or ""
 
     def connect(self, account: str, mode: str = "L3", *, reason: str = "", hours: int | None = None) -> None:
         """Fill the dialog in and send it off."""
@@ -150,3 +163,19 @@ class Page:
         """Whether nothing is wider than the window."""
         script = "return document.documentElement.scrollWidth <= document.documentElement.clientWidth"
         return bool(self.driver.execute_script(script))
+
+    def unreadable(self) -> list[str]:
+        """Texts that stand out too little from what is behind them."""
+        found: list[str] = self.driver.execute_script(_READABLE.read_text(encoding="utf-8"))
+        return found
+
+    def unnamed(self) -> list[str]:
+        """What can be operated but has no name that a screen reader could say."""
+        # What is behind an open dialog cannot be operated, nor has it a name then.
+        where = "dialog[open]" if self.all("dialog[open]") else "body"
+        shown = [
+            e
+            for e in self.all(f"{where} :is(button, input, a, select):not([aria-hidden])")
+            if e.is_displayed()
+        ]
+        return [e.get_attribute("outerHTML") or "" for e in shown if not e.accessible_name]

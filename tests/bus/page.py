@@ -166,9 +166,14 @@ class Server:
 
 @contextlib.asynccontextmanager
 async def serving(
-    settings: PageSettings = SETTINGS, *, agent: bool = True, watcher: bool = True
+    settings: PageSettings = SETTINGS,
+    *,
+    agent: bool = True,
+    watcher: bool = True,
+    assets: Mapping[str, Asset] = ASSETS,
+    port: int = 0,
 ) -> AsyncIterator[Server]:
-    """The server, and the services that are wanted."""
+    """The server, and the services that are wanted. port: 0 for any that is free."""
     server = Server(settings)
     if agent:
         await server.agent.start()
@@ -176,10 +181,10 @@ async def serving(
         await server.watcher.start()
     bus = await buses.connect()
     page = server.page = Page(bus, settings)
-    runner = web.AppRunner(App(page, ASSETS).application(), handle_signals=False)
+    runner = web.AppRunner(App(page, assets).application(), handle_signals=False)
     await runner.setup()
     assert runner.server is not None
-    server.listeners = Listeners(page, runner.server, server.named.append, port=0)
+    server.listeners = Listeners(page, runner.server, server.named.append, port=port)
     work = [asyncio.create_task(page.stream.run()), asyncio.create_task(server.listeners.run())]
     try:
         await page.services.start()

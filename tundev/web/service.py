@@ -55,6 +55,8 @@ class Listeners:
                 self._changed.clear()
                 await self.settle()
         finally:
+            for kind in self.open:
+                self._page.stream.end(kind)
             await asyncio.gather(*(listener.close(LEAVING_SECONDS) for listener in self.open.values()))
 
     async def settle(self) -> None:

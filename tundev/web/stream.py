@@ -17,7 +17,7 @@ READERS = 16
 """At one time."""
 PAUSE = 0.1
 """Seconds between two states, in which changes gather."""
-KEEP_ALIVE = 15.0
+KEEP_ALIVE = 5.0
 """Seconds of silence after which an event says that the stream lives: a page cannot see a comment."""
 WAITING = 64
 """Events that a reader may have to take before it is dropped."""

@@ -17,8 +17,10 @@ export function drawConnecting(model) {
   show(find("#silent"), silent);
   drawWays(find("#silent [data-is=ways]"), model.wish?.seconds ?? 0, model.state?.page);
   show(find("#failure"), failed);
-  write(find("#failure [data-is=text]"), failed ? sentence(plain(failure.text)) : "");
-  write(find("#failure [data-is=hint]"), failed ? sentence(plain(failure.hint ?? "")) : "");
+  // Over the bus an error and what to do about it come as one line.
+  const [text, ...hints] = failed ? plain(failure.text).split("; ") : [""];
+  write(find("#failure [data-is=text]"), sentence(text));
+  write(find("#failure [data-is=hint]"), sentence(hints.join("; ") || plain(failure?.hint ?? "")));
   const checks = failed && aboutSession(model) ? model.state.trouble?.checks : [];
   drawChecks(find("#failure [data-is=checks]"), checks);
   show(find("#retry"), failed && Boolean(model.wish));

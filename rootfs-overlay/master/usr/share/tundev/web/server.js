@@ -7,7 +7,7 @@
 const FIRST_WAIT = 700;
 const LAST_WAIT = 5000;
 /** Longer than two of the server's signs of life: a stream that is silent for that is dead. */
-const SILENCE = 40000;
+const SILENCE = 12000;
 const ANSWER = 8000;
 
 /** An error as the server words it. */

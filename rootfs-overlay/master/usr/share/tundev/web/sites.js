@@ -11,7 +11,10 @@ export function startSites(open, redraw) {
   const search = find("#search");
   search.addEventListener("input", redraw);
   search.addEventListener("keydown", (event) => {
-    if (event.key === "Enter" && found.length === 1 && !found[0].in_session) open(found[0]);
+    if (event.key === "Enter") {
+      event.preventDefault();  // or the same key press would go on to the dialog's button
+      if (found.length === 1 && !found[0].in_session) open(found[0]);
+    }
     if (event.key === "Escape" && search.value) {
       search.value = "";
       event.preventDefault();
