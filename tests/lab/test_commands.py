@@ -77,6 +77,14 @@ def test_without_the_service_the_flags_run_an_agent_for_the_command(lab: Lab) ->
         assert f"connected to {onsite}" in told and "the time limit of 2 s is over" in told
 
 
+def test_who_lists_the_onsites_hears_when_to_list_them_anew(lab: Lab) -> None:
+    rule = "type='signal',interface='org.rdv.MasterDev1',member='OnsitesChanged'"
+    with lab.master.start(["dbus-monitor", "--system", rule]) as signals:
+        signals.wait_line("NameAcquired", deadline=15)
+        with stopped(lab.onsite, "onsitedev.service"):
+            signals.wait_line("OnsitesChanged", deadline=30)
+
+
 def test_who_is_not_in_the_group_is_told_so(lab: Lab) -> None:
     done = lab.master.run(["runuser", "-u", "nobody", "--", "masterdev", "list"], check=False)
     assert done.code == NotAllowed.exit_code

@@ -13,6 +13,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import Any
 
@@ -87,7 +88,8 @@ def test_from_plug_to_the_camera_s_page_to_unplug(lab: Lab, mode: str) -> None:
     port = becomes(lab, "ready")
     assert port["interface"] == NAMES[0] and port["product"] == PRODUCT
     with connecting(lab, "-m", mode) as command:
-        lab.laptop.dhcp()
+        lease = lab.laptop.dhcp()
+        assert lab.port(lab.master).get("lease") == (str(lease.address.ip) if mode == "L3" else None)
         assert lab.laptop.fetch(f"http://{CAMERA_NAME}/").out == lab.camera.page()
         pulled = time.monotonic()
         lab.adapter.pull()
@@ -125,13 +127,15 @@ def test_without_an_adapter_it_says_what_to_do_or_waits(lab: Lab) -> None:
     assert told.code == NotFound.exit_code
     assert "no USB-Ethernet adapter is plugged in; plug the adapter into the master" in told.err
     wait = ["masterdev", "connect", account(lab, 0), "--wait", "60"]
-    with lab.master.start(wait) as command:
+    with lab.master.start([*wait, "-t", "600"]) as command:
         command.wait_line("- waiting for the adapter", deadline=SOON)
         assert status(lab.master)["step"] == "waiting for the adapter"
         lab.adapter.plug(lab.master)
         command.wait_line("Ctrl-C ends the session", deadline=40)
         known = status(lab.master)
         assert known["port"] == NAMES[0] and known["rx_bytes"] > 0 and "step" not in known
+        since, ends = (datetime.fromisoformat(known[key]) for key in ("since", "ends"))
+        assert (ends - since).total_seconds() == 600
         command.signal(signal.SIGINT)
         command.wait_line("disconnected", deadline=SOON)
     lab.adapter.pull()
@@ -370,6 +374,16 @@ def test_names_are_the_customer_s_in_a_session_and_only_then(lab: Lab, desk: int
         assert not support_lan.names(asked)
         assert resolve(laptop) == ""
         assert support_lan.names(asked)
+
+
+def test_a_dnsmasq_that_does_not_listen_is_started_anew_and_the_journal_says_so(lab: Lab) -> None:
+    unit = f"tundev-dhcp@{NAMES[0]}.service"
+    lab.laptop.dhcp()
+    lab.master.run(["systemctl", "kill", "--signal=STOP", unit])
+    with session(lab.master, account(lab, 0), "L3"):
+        assert resolve(lab.laptop) == str(CAMERA)
+    assert "dnsmasq is started anew for its servers" in lab.master.journal(WATCHER, lines=50)
+    assert resolve(lab.laptop) == ""
 
 
 def knocks(host: Host, address: IPv4Address) -> bool:

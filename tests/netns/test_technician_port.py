@@ -124,6 +124,20 @@ def test_with_the_tunnel_gone_nothing_reaches_the_support_lan(desk: Desk) -> Non
     assert not desk.pings(SUPPORT) and not desk.pings(OWN)
 
 
+def test_the_port_s_address_is_reached_through_the_port_alone(desk: Desk) -> None:
+    """The kernel would take in a packet for it on the uplink as well."""
+    ip("address", "add", f"{SUPPORT}/24", "dev", "lan", namespace=desk.customer)
+    ip("route", "add", str(ADDRESS.ip), "via", OWN, "src", SUPPORT, "dev", "lan", namespace=desk.customer)
+    ip("address", "delete", f"{OWN}/32", "dev", "lo", namespace=desk.customer)
+    neighbour = ["ip", "netns", "exec", desk.customer, "ping", "-c1", "-W1", "-q", str(ADDRESS.ip)]
+    network = Network(desk.master)
+    network.set([Address(PORT, ADDRESS)])
+    assert subprocess.run(neighbour, check=False, capture_output=True).returncode == 0
+    network.set(laptop.addressed(PORT, ADDRESS))
+    assert subprocess.run(neighbour, check=False, capture_output=True).returncode != 0
+    assert desk.pings(str(ADDRESS.ip))
+
+
 def test_all_of_it_can_be_taken_away(desk: Desk) -> None:
     def state() -> list[list[str]]:
         words = [("-4", "rule"), ("-4", "-br", "address"), ("-4", "route", "show", "table", "all")]

@@ -103,10 +103,14 @@ class Sysctl(Item):
 
     def undo(self, _kernel: Kernel, former: str | None, /) -> None:
         value = self.otherwise if former is None else former
-        if value is None or not self._path().exists():
-            return  # the parameter of a link is gone with it
-        if self._read() != value:
-            self._write(value)
+        if value is None:
+            return
+        try:
+            if self._read() != value:
+                self._write(value)
+        except RdvError:
+            if self._path().exists():  # else the parameter of a link is gone with it
+                raise
 
     def _path(self) -> Path:
         # An interface's name may hold dots, hence the form with slashes.
