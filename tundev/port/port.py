@@ -40,6 +40,7 @@ class Port:
         """What dnsmasq asks for names; None where nobody has told it since it was started."""
         self.replugged: float | None = None
         """When the link was taken down and up last, by time.monotonic."""
+        self._in_config: tuple[str, ...] = ()
         self._home: Subnet | None = None
         self._replug_due = False
 
@@ -73,7 +74,9 @@ class Port:
         self._home = (self._home or former) if loan else None
         self._network.set(laptop.addressed(adapter.name, subnet.address))
         self.subnet = subnet
-        if dnsmasq.serve(adapter.name, dnsmasq.config(adapter.name, subnet)):
+        if self._in_config != _servers(facts):
+            self._in_config = ()  # they would stay, whatever it is told on the bus
+        if dnsmasq.serve(adapter.name, dnsmasq.config(adapter.name, subnet, self._in_config)):
             self.servers = None
         if self._replug_due or former not in (None, subnet):
             self.replug(adapter)
@@ -95,22 +98,23 @@ class Port:
             laptop.replug(kernel, adapter.name)
 
     async def tell_servers(self, facts: Facts) -> None:
-        """Have dnsmasq ask the customer's servers in a session, by the tunnel alone, else this device's.
-
-        Raises RdvError.
-        """
+        """Have dnsmasq ask the servers of these facts. Raises RdvError."""
         if self.subnet is None or facts.adapter is None:
             return
-        if facts.loan is None:
-            servers = [str(server) for server in await asyncio.to_thread(lan.dns_servers)]
-        else:
-            servers = [f"{server}@{paths.LEG}" for server in facts.loan.servers if facts.loan.through]
-        if self.servers == tuple(servers):
-            return
-        try:
-            await dnsmasq.ask_these(self._bus, servers)
-        except RdvError as error:
-            log.warning("dnsmasq is started anew for its servers, for the bus does not reach it: %s", error)
-            text = dnsmasq.config(facts.adapter.name, self.subnet, servers)
-            await to_its_end(dnsmasq.serve, facts.adapter.name, text)
-        self.servers = tuple(servers)
+        wanted = await asyncio.to_thread(_servers, facts)
+        if self.servers != wanted and (not wanted or self._in_config != wanted):
+            try:
+                await dnsmasq.ask_these(self._bus, wanted)
+            except RdvError as error:
+                log.warning("dnsmasq is started anew for its servers; the bus does not reach it: %s", error)
+                self._in_config = wanted
+                text = dnsmasq.config(facts.adapter.name, self.subnet, wanted)
+                await to_its_end(dnsmasq.serve, facts.adapter.name, text)
+        self.servers = wanted
+
+
+def _servers(facts: Facts) -> tuple[str, ...]:
+    """In a session the customer's, by the tunnel alone and once it is there, else this device's own."""
+    if facts.loan is None:
+        return tuple(str(server) for server in lan.dns_servers())
+    return tuple(f"{server}@{paths.LEG}" for server in facts.loan.servers if facts.loan.through)
