@@ -99,11 +99,10 @@ def _no_cable(port: Mapping[str, Any]) -> Advice:
 
 
 def _checking(port: Mapping[str, Any]) -> Advice:
-    why = port.get(PortKey.REASON)
+    why = port.get(PortKey.REASON) or "looking whether it leads to a laptop, and not to some network"
     return Advice(
         "The adapter is being looked at",
-        f"Whether {_adapter(port)} leads to a laptop and not to some network is looked at before it is used; "
-        f"this takes a few seconds{f': {why}' if why else ''}.",
+        f"Before {_adapter(port)} is used: {why}. This takes a few seconds.",
         ["Wait a moment. If it stays so, pull the adapter out and plug it in again."],
     )
 

@@ -12,14 +12,15 @@ import shutil
 import signal
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from tundev import client
 from tundev.advice import advice
-from tundev.client import AgentClient, PortClient, ServiceClient
+from tundev.client import AgentClient
 from tundev.commands import status as shown
-from tundev.contract import GET_INTERFACE, PORT_CHANGED, STATUS, STATUS_CHANGED, Key
-from vtunlib import bus as buses
+from tundev.contract import GET_INTERFACE, PORT_CHANGED, STATUS, STATUS_CHANGED, WATCHER, Key
+from tundev.told import Told
 from vtunlib.errors import ConfigError, NotRunning, printable
 
 _HOME, _REST_OF_LINE, _REST_OF_SCREEN = "\x1b[H", "\x1b[K", "\x1b[J"
@@ -29,16 +30,17 @@ _CLEAR = "\x1b[2J"
 async def watch(agent: AgentClient, *, as_json: bool) -> int:
     """Show it until SIGINT or SIGTERM; a service that is not there is waited for. Raises NotAllowed."""
     stop = client.until_signal()
+    with suppress(ConfigError, NotRunning):
+        await agent.status()  # who may not ask is told so
     changed = asyncio.Event()
-    followed = [
-        _Followed(agent, STATUS, STATUS_CHANGED, changed),
-        _Followed(PortClient(agent.bus), GET_INTERFACE, PORT_CHANGED, changed),
-    ]
-    for one in followed:
-        await one.begin()
+    told = Told(agent.bus, agent.contract, STATUS, STATUS_CHANGED, changed.set)
+    port = Told(agent.bus, WATCHER, GET_INTERFACE, PORT_CHANGED, changed.set)
+    await told.follow()
+    await port.follow()
+    changed.set()
     if sys.stdout.isatty():
         asyncio.get_running_loop().add_signal_handler(signal.SIGWINCH, changed.set)
-    showing = asyncio.create_task(_show(followed, changed, as_json=as_json))
+    showing = asyncio.create_task(_show(told, port, changed, as_json=as_json))
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({showing, stopping}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
@@ -48,62 +50,18 @@ async def watch(agent: AgentClient, *, as_json: bool) -> int:
     return 0
 
 
-class _Followed:
-    """What a service says of itself, kept up to date; None while it does not run."""
-
-    def __init__(self, service: ServiceClient, question: str, news: str, changed: asyncio.Event) -> None:
-        self.value: dict[str, Any] | None = None
-        self._service = service
-        self._question, self._news = question, news
-        self._changed = changed
-        self._to_ask = True
-        self._told = 0
-
-    async def begin(self) -> None:
-        """Hear of changes from now on."""
-        await self._service.on(self._news, self._tell)
-        await buses.on_owner(self._service.bus, self._service.contract.name, self._owned)
-        self._changed.set()
-
-    def _tell(self, values: dict[str, Any]) -> None:
-        self.value = buses.plain(values)
-        self._told += 1
-        self._changed.set()
-
-    def _owned(self, owner: str) -> None:
-        self._to_ask = True
-        if not owner:
-            self.value = None
-        self._changed.set()
-
-    async def ask(self) -> None:
-        """How it is, where that is not known."""
-        if not self._to_ask:
-            return
-        self._to_ask, told = False, self._told
-        try:
-            value = await self._service.call(self._question)
-        except (ConfigError, NotRunning):
-            value = None
-        if self._told == told:  # else what was told meanwhile is newer
-            self.value = value
-
-
-async def _show(followed: list[_Followed], changed: asyncio.Event, *, as_json: bool) -> None:
+async def _show(told: Told, port: Told, changed: asyncio.Event, *, as_json: bool) -> None:
     screen = sys.stdout.isatty() and not as_json
     last = None
     while True:
         await changed.wait()
         changed.clear()
-        for one in followed:
-            await one.ask()
-        status, port = (one.value for one in followed)
         if screen:
-            text = _fitted(shown.text(status, port))
+            text = _fitted(shown.text(told.values, port.values))
         elif as_json:
-            text = json.dumps(shown.for_programs(status, port))
+            text = json.dumps(shown.for_programs(told.values, port.values))
         else:
-            text = line(status, port)
+            text = line(told.values, port.values)
         if text == last and not screen:
             continue
         first, last = last is None, text

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any
 
 from dbus_fast.aio.message_bus import MessageBus
@@ -26,22 +26,18 @@ from tundev.contract import (
     STATUS_CHANGED,
     STEP,
     WATCHER,
-    BusName,
     Key,
 )
-from tundev.states import State
+from tundev.states import ONLINE
+from tundev.told import Told, Values
 from tundev.web.bodies import Wish
 from vtunlib import bus as buses
 from vtunlib.errors import RdvError
 from vtunlib.tunnel import Role
 
 AGENT = BUS_NAMES[Role.MASTER]
-_ONLINE = (State.SSH_CONNECTION_OK, State.TUNNEL_CONNECTION_OK, State.SESSION_OK)
-"""The states in which the agent can ask the RDV for its onsites."""
 
 log = logging.getLogger(__name__)
-
-Values = dict[str, Any]
 
 
 class Services:
@@ -54,8 +50,8 @@ class Services:
         self._bus = bus
         self._changed = changed
         self._stepped = stepped
-        self._agent = _Told(bus, AGENT, STATUS, STATUS_CHANGED, self._agent_changed)
-        self._watcher = _Told(bus, WATCHER, GET_INTERFACE, PORT_CHANGED, changed)
+        self._agent = Told(bus, AGENT, STATUS, STATUS_CHANGED, self._agent_changed)
+        self._watcher = Told(bus, WATCHER, GET_INTERFACE, PORT_CHANGED, changed)
         self._listing: asyncio.Task[None] | None = None
         self._outdated = False
         self._was_online = False
@@ -105,7 +101,7 @@ class Services:
     # the onsites
 
     def _agent_changed(self) -> None:
-        online = self.agent is not None and self.agent.get(Key.STATE) in _ONLINE
+        online = self.agent is not None and self.agent.get(Key.STATE) in ONLINE
         if not online:
             self.onsites = None
         came, self._was_online = online and not self._was_online, online
@@ -129,58 +125,3 @@ class Services:
                 log.debug("the onsites are not known: %s", error)  # the agent's state says why
             self.onsites = rows if self._was_online else None
             self._changed()
-
-
-class _Told:
-    """What one service tells of itself, None while nobody owns its name."""
-
-    def __init__(
-        self, bus: MessageBus, service: BusName, question: str, signal: str, changed: Callable[[], None]
-    ) -> None:
-        self.values: Values | None = None
-        self._bus = bus
-        self._service = service
-        self._question = question
-        self._signal = signal
-        self._changed = changed
-        self._news = 0
-        self._asking: set[asyncio.Task[None]] = set()
-
-    async def on(self, member: str, handler: Callable[..., None]) -> None:
-        """Call `handler` at each such signal of the service."""
-        service = self._service
-        await buses.on_signal(self._bus, service.name, service.path, service.interface, member, handler)
-
-    async def follow(self) -> None:
-        """Know it from now on, in whatever order it comes and goes."""
-        await self.on(self._signal, lambda values: self._take(buses.plain(values)))
-        await buses.on_owner(self._bus, self._service.name, self._owned)
-        await self._ask()
-
-    def _take(self, values: Values | None) -> None:
-        self._news += 1
-        self.values = values
-        self._changed()
-
-    def _owned(self, owner: str) -> None:
-        self._take(None)
-        if owner:
-            self._start(self._ask())
-
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._asking.add(task)
-        task.add_done_callback(self._asking.discard)
-
-    async def _ask(self) -> None:
-        """What a signal told meanwhile is newer than the answer."""
-        service, news = self._service, self._news
-        try:
-            answer = await buses.call(
-                self._bus, service.name, service.path, service.interface, self._question
-            )
-        except RdvError as error:
-            log.info("%s does not answer: %s", service.unit, error)
-            return
-        if self._news == news:
-            self._take(buses.plain(answer))
