@@ -9,14 +9,9 @@ from dataclasses import asdict
 from typing import Any
 
 from tundev.client import AgentClient
-from tundev.diagnosis.findings import Finding, Step, Verdict
+from tundev.diagnosis.findings import Verdict, lines
 from tundev.diagnosis.walk import walk
-from vtunlib.errors import FaultFound, printable
-
-_SIGNS = {Verdict.OK: "✓", Verdict.FAILED: "✗", Verdict.OPEN: "\u2013"}
-_PLAIN_SIGNS = {Verdict.OK: "ok", Verdict.FAILED: "FAIL", Verdict.OPEN: "-"}
-"""Where the signs might not be shown, or a program reads."""
-_NAME = max(len(step) for step in Step)
+from vtunlib.errors import FaultFound
 
 
 def add_parser(commands: Any) -> None:
@@ -41,15 +36,6 @@ async def diagnose(agent: AgentClient, arguments: argparse.Namespace) -> int:
     if failed:
         raise FaultFound(f"not as it should be: {', '.join(failed)}")
     return 0
-
-
-def lines(finding: Finding, *, signs: bool) -> list[str]:
-    """A finding for a person; what to do is on a line of its own."""
-    sign = _SIGNS[finding.verdict] if signs else _PLAIN_SIGNS[finding.verdict].ljust(4)
-    told = [f"{sign} {finding.step:<{_NAME}}  {finding.text}"]
-    if finding.todo:
-        told.append(f"{' ' * (len(sign) + _NAME + 3)}{'→' if signs else '->'} {finding.todo}")
-    return [printable(line) for line in told]
 
 
 def _signs_can_be_shown() -> bool:

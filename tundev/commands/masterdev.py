@@ -21,10 +21,11 @@ WORDS: Mapping[str, str] = {
     "disconnect": "connecting",
     "status": "status",
     "diagnose": "diagnosing",
+    "bundle": "bundling",
 }
 """By first word, the module here that adds it, with `work` set to what it does."""
 
-_OF_THE_DEVICE = ("diagnose",)
+_OF_THE_DEVICE = ("diagnose", "bundle")
 """They look at this device as it is: no other account or server can be meant."""
 
 Work = Callable[[AgentClient, argparse.Namespace], Awaitable[int]]
@@ -37,6 +38,7 @@ _EXAMPLES = """\
   masterdev status --watch
   masterdev disconnect
   masterdev diagnose
+  masterdev bundle -o ticket-4711.tar.gz
   masterdev -u rpi1101 -R rdv.example.com -o rpi1100 -m L3    first generation's form
 """
 
@@ -70,7 +72,7 @@ def _work(arguments: argparse.Namespace) -> Work:
     if arguments.command:
         work: Work = arguments.work
         return work
-    arguments.json = False
+    arguments.json = arguments.names = False
     if arguments.list:
         return listing.show
     arguments.reason, arguments.detach, arguments.wait = "", False, 0

@@ -13,12 +13,13 @@ from tundev.client import AgentClient
 from vtunlib import bus as buses
 from vtunlib.tunnel import Role, UplinkType
 
-WORDS: Mapping[str, str] = {"diagnose": "diagnosing"}
+WORDS: Mapping[str, str] = {"diagnose": "diagnosing", "bundle": "bundling"}
 """By word, the module here that adds it; without a word the agent runs."""
 
 _EXAMPLES = """\
   onsitedev                                          with what /etc/tundev/tundev.toml says
   onsitedev diagnose
+  onsitedev bundle
   onsitedev -u rpi1100 -R rdv.example.com -i eth0    first generation's form
 """
 

@@ -8,12 +8,11 @@ from typing import Any
 
 import pytest
 
-from tundev.commands.diagnosing import lines
 from tundev.config import Config, Rdv
 from tundev.config_values import Server
 from tundev.contract import PortState
 from tundev.diagnosis.facts import Bridge, Facts, Path, Way
-from tundev.diagnosis.findings import Finding, Step, Verdict
+from tundev.diagnosis.findings import Finding, Step, Verdict, lines
 from tundev.diagnosis.walk import STAGES, blocked
 from tundev.lan import Uplink
 from tundev.states import State
