@@ -26,7 +26,7 @@ from tests.lab.topology import CAMERA, RDV, topology
 
 USER = "anna"
 LOOKS = re.compile(
-    r"tundev-status|masterdev (list|status)"
+    r"tundev-status|masterdev (list|status|diagnose)|onsitedev diagnose"
     r"|rdv-admin (acl (check|show)|device (list|show)|session list|status|audit)\b.*"
 )
 """What only looks may be repeated until it shows what the guide shows, as a person would."""
