@@ -90,6 +90,8 @@ def test_an_adapter_with_the_default_route_is_the_uplink(desk: Machine) -> None:
         said = watching.until_port(None)
         assert said["left_alone"] == {"usb5": "is this device's uplink", "cable": "is no USB device"}
         desk.run("ip", "route", "delete", "default")
+        desk.pull("usb5")
+        desk.plug("usb5")
         watching.until_port("usb5")
 
 

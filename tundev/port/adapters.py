@@ -21,6 +21,7 @@ MODEM_DRIVERS = frozenset(
 """Drivers in drivers/net/usb of Linux that serve modems and telephones only. Most of them set DEVTYPE=wwan
 too, as other drivers do for the modems among their devices."""
 
+_UPLINK = "is this device's uplink"
 _MODEM_PORT = ":020201:"
 """In ID_USB_INTERFACES: a serial port that takes AT commands (USB CDC ACM, protocol 1). A device that has one
 beside its Ethernet is a modem, though its driver may be cdc_ether and say nothing of that."""
@@ -64,6 +65,11 @@ class Device:
     """`vendor:product`, as in lsusb."""
     product: str = ""
     """What it says it is; printable."""
+
+    @property
+    def plug(self) -> tuple[int, int]:
+        """The same for as long as it stays plugged in."""
+        return self.index, self.arrived
 
 
 @dataclass(frozen=True)
@@ -141,7 +147,7 @@ class Adapter:
     """
 
     plug: tuple[int, int]
-    """The ifindex, and when it was plugged in: the same for as long as it stays plugged in."""
+    """Of its Device."""
     name: str
     mac: str
     driver: str
@@ -156,6 +162,7 @@ class Adapter:
 class LeftAlone:
     """An interface that is not for the technician, and why not, as the rest of a sentence."""
 
+    plug: tuple[int, int]
     name: str
     product: str
     reason: str
@@ -182,12 +189,15 @@ class Network:
 
 
 def choose(
-    devices: Iterable[Device], network: Network, master: config.Master, current: Adapter | None = None
+    devices: Iterable[Device], network: Network, master: config.Master, former: Choice | None = None
 ) -> Choice:
     """The port and the rest: what is the port stays it, else the adapter that was plugged in first.
 
-    current: the port of the last choice.
+    former: the last choice. What was the uplink then is left alone until it is pulled: an uplink that
+    loses its route for a moment must find its interface as it left it.
     """
+    former = former or Choice()
+    was_uplink = {other.plug for other in former.left_alone if other.reason == _UPLINK}
     links = {link.index: link for link in network.links}
     uplinks = _uplinks(network, master)
     adapters: list[Adapter] = []
@@ -196,20 +206,21 @@ def choose(
         link = links.get(one.index)
         if link is None or not link.ethernet:
             continue
-        reason = why_not(one, link, links, uplinks, master)
+        mine = uplinks | {one.index} if one.plug in was_uplink else uplinks
+        reason = why_not(one, link, links, mine, master)
         if reason is None:
             adapters.append(_adapter(one, link))
         else:
             plugged = one.bus == "usb" and not _is_onboard(one)
-            left_alone.append(LeftAlone(link.name, one.product, reason, plugged))
-    stays = current.plug if current is not None else None
+            left_alone.append(LeftAlone(one.plug, link.name, one.product, reason, plugged))
+    stays = former.port.plug if former.port is not None else None
     adapters.sort(key=lambda adapter: adapter.plug != stays)
     return Choice(adapters[0] if adapters else None, tuple(adapters[1:]), tuple(left_alone))
 
 
 def _adapter(one: Device, link: Link) -> Adapter:
     return Adapter(
-        plug=(one.index, one.arrived),
+        plug=one.plug,
         name=link.name,
         mac=link.mac,
         driver=one.driver,
@@ -230,7 +241,7 @@ def why_not(
         named = link.name == master.interface
         return None if named else f"is not {master.interface}, which the configuration names"
     if link.index in uplinks:
-        return "is this device's uplink"
+        return _UPLINK
     if one.modem:
         return _KINDS["wwan"]
     if one.kind:

@@ -67,7 +67,7 @@ def _choice(udev: Udev | None, kernel: Kernel, master: config.Master, told: Choi
         devices = udev.known
         devices.keep({link.index for link in links})
     network = Network(links, _gateways(kernel))
-    return choose(devices, network, master, told.port if told else None)
+    return choose(devices, network, master, told)
 
 
 def _udev() -> Udev | None:

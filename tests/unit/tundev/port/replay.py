@@ -106,7 +106,7 @@ class Replay:
         self._devices.keep(self._links)
         gateways = frozenset(link.index for link in self._links.values() if link.name == self.gateway)
         network = Network(list(self._links.values()), gateways)
-        self.choice = choose(self._devices, network, self.master, self.choice.port)
+        self.choice = choose(self._devices, network, self.master, self.choice)
         return self.choice
 
     @property
