@@ -155,6 +155,19 @@ def test_our_own_answers_are_no_strangers_and_those_of_a_server_that_comes_later
     assert "192.168.77.1" in found.text
 
 
+def test_a_link_that_was_down_for_a_moment_is_watched_on(master: str, desk: str) -> None:
+    async def switch_off_and_on() -> Stranger:
+        found = asyncio.create_task(first_found())
+        await asyncio.sleep(0)
+        ip("link", "set", PORT, "down", namespace=master)
+        await asyncio.sleep(0)
+        ip("link", "set", PORT, "up", namespace=master)
+        with dnsmasq(desk, SOCKET, "192.168.77.1", "--dhcp-authoritative"):
+            return await found
+
+    assert "192.168.77.1" in run_in(master, switch_off_and_on).text
+
+
 def test_an_adapter_on_the_uplinks_own_network_is_a_loop(master: str, desk: str) -> None:
     wire(master, "uplink0", desk, "wall1")
     bridge(desk, SOCKET, "wall1")
