@@ -131,10 +131,10 @@ def _open_icmp(link: str | None, whole: bool) -> socket.socket:
 
 def _icmp(kind: int, rest: bytes) -> bytes:
     message = struct.pack("!BBH", kind, 0, 0) + rest
-    return message[:2] + struct.pack("!H", _checksum(message)) + message[4:]
+    return message[:2] + struct.pack("!H", checksum(message)) + message[4:]
 
 
-def _checksum(data: bytes) -> int:
+def checksum(data: bytes) -> int:
     """RFC 1071."""
     if len(data) % 2:
         data += b"\0"

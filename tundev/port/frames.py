@@ -9,6 +9,8 @@ from __future__ import annotations
 import ipaddress
 import struct
 
+from vtunlib.probe import checksum
+
 ETH_P_ALL = 0x0003
 ETH_P_LOOP_TEST = 0x88B5
 """IEEE 802's local experimental EtherType 1: no protocol of anybody else has it."""
@@ -62,14 +64,8 @@ def _question(mac: bytes, transaction: bytes, options: bytes) -> bytes:
     header = struct.pack(
         "!BBHHHBBH4s4s", 0x45, 0, 20 + len(udp), 0, 0, 64, _UDP, 0, bytes(4), b"\xff\xff\xff\xff"
     )
-    header = header[:10] + struct.pack("!H", _checksum(header)) + header[12:]
+    header = header[:10] + struct.pack("!H", checksum(header)) + header[12:]
     return _BROADCAST + mac + struct.pack("!H", _ETH_P_IP) + header + udp
-
-
-def _checksum(data: bytes) -> int:
-    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
-    total = (total & 0xFFFF) + (total >> 16)
-    return ~(total + (total >> 16)) & 0xFFFF
 
 
 def loop_test(mac: bytes, nonce: bytes) -> bytes:
