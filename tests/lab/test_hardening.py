@@ -18,6 +18,7 @@ LIMITS = {
     "onsitedev.service": 2.5,
     "masterdev.service": 2.5,
     "secondary-if-watcher.service": 2.5,
+    "masterdev-web.service": 1.5,
     # It makes the mount that is a namespace: nothing that would give it mounts of its own.
     "rdv-netns@.service": 4.5,
 }
