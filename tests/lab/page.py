@@ -103,24 +103,24 @@ class Browser:
             connection.close()
 
 
-def answers(host: Host, address: str) -> bool:
-    """Whether something takes a connection to port 80 of that address."""
+def answers(netns: str, address: str) -> bool:
+    """Whether something takes a connection from that namespace to port 80 of the address."""
     try:
-        inside(host.netns, socket.create_connection, (address, 80), 2.0).close()
+        inside(netns, socket.create_connection, (address, 80), 2.0).close()
     except OSError:
         return False
     return True
 
 
-def resolve(host: Host, own: str, *, at: str | None = None, patience: float = 5.0) -> list[str]:
-    """The addresses of master.local by multicast DNS, asked from the host's own address.
+def resolve(netns: str, own: str, *, at: str | None = None, patience: float = 5.0) -> list[str]:
+    """The addresses of master.local by multicast DNS, asked from the namespace's own address.
 
     at: asked of this address alone instead. Empty where nobody answers in so many seconds.
     """
     question = DNSOutgoing(_QUERY)
     for kind in (_A, _AAAA):
         question.add_question(DNSQuestion("master.local.", kind, _IN))
-    with inside(host.netns, socket.socket, socket.AF_INET, socket.SOCK_DGRAM) as asking:
+    with inside(netns, socket.socket, socket.AF_INET, socket.SOCK_DGRAM) as asking:
         asking.settimeout(patience)
         asking.bind((own, 0))
         asking.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(own))

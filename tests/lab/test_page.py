@@ -67,14 +67,14 @@ def test_the_laptop_has_the_page_by_address_and_name_and_no_neighbour_has(lab: L
         )
         until("state", lambda state: state["port"].get("lease") == str(lease.address.ip))
     assert state["agent"]["account"] == lab.plan.desks[0].account
-    assert resolve(laptop, str(lease.address.ip)) == [PORT]
-    assert resolve(laptop, str(lease.address.ip), at=PORT) == [PORT]
+    assert resolve(laptop.netns, str(lease.address.ip)) == [PORT]
+    assert resolve(laptop.netns, str(lease.address.ip), at=PORT) == [PORT]
     # The LAN: not at the uplink's address, nor at the port's by way of it; and it hears no name.
-    assert not answers(bystander, own)
+    assert not answers(bystander.netns, own)
     with led_to(bystander, PORT, own):
-        assert not answers(bystander, PORT)
-    assert resolve(bystander, str(lab.plan.desks[0].bystander_address), patience=1.0) == []
-    assert resolve(bystander, str(lab.plan.desks[0].bystander_address), at=own, patience=1.0) == []
+        assert not answers(bystander.netns, PORT)
+    assert resolve(bystander.netns, str(lab.plan.desks[0].bystander_address), patience=1.0) == []
+    assert resolve(bystander.netns, str(lab.plan.desks[0].bystander_address), at=own, patience=1.0) == []
 
 
 def test_l3_by_the_page_from_the_site_to_its_end_and_the_customer_sees_nothing(lab: Lab) -> None:
@@ -96,8 +96,8 @@ def test_l3_by_the_page_from_the_site_to_its_end_and_the_customer_sees_nothing(l
         probed = until("state", lambda state: state["agent"].get("rtt_ms", 0) > 0)["agent"]
         assert probed["rx_bytes"] > 0
         with led_to(camera, PORT, str(up["agent"]["lan"]).partition("/")[0]):
-            assert not answers(camera, PORT)
-        assert resolve(camera, str(CAMERA), patience=1.0) == []
+            assert not answers(camera.netns, PORT)
+        assert resolve(camera.netns, str(CAMERA), patience=1.0) == []
         assert page.ask("POST", "/api/disconnect", {}) == (200, {})
         until("state", lambda state: not state["agent"]["session"])
     assert listed(lab) == []
@@ -120,7 +120,7 @@ def test_on_the_support_lan_with_a_pin_it_ends_an_l2_session(lab: Lab) -> None:
     laptop, camera, bystander, own = lab.laptop, lab.camera, lab.bystanders[0], uplink(lab.master)
     text = lab.master.run(["cat", CONFIG]).out + f'\n[web]\nuplink = true\npin = "{PIN}"\n'
     with reconfigured(lab.master, text, "masterdev-web"):
-        wait_until(lambda: answers(bystander, own), what="the page on the support LAN")
+        wait_until(lambda: answers(bystander.netns, own), what="the page on the support LAN")
         page = Browser(bystander, own)
         assert page.enter()["pin_needed"] is True
         assert page.ask("GET", "/api/state")[0] == 401
@@ -134,27 +134,27 @@ def test_on_the_support_lan_with_a_pin_it_ends_an_l2_session(lab: Lab) -> None:
             "account": lab.plan.desks[0].account,
         }
         with led_to(bystander, PORT, own):
-            assert not answers(bystander, PORT)
+            assert not answers(bystander.netns, PORT)
         laptop.dhcp()
-        assert answers(laptop, PORT)
+        assert answers(laptop.netns, PORT)
         with session(lab.master, account(lab, 0), "L2"), page.events() as until:
             until("state", lambda state: state["agent"]["state"] == "Session_OK")
             lease = laptop.dhcp()
             assert lease.address in lab.plan.sites[0].lan.subnet
-            assert not answers(laptop, PORT)
+            assert not answers(laptop.netns, PORT)
             camera.ip("addr add 192.168.38.226/29 dev eth0")
             try:
-                assert not answers(camera, PORT)
-                assert resolve(camera, "192.168.38.226", patience=1.0) == []
+                assert not answers(camera.netns, PORT)
+                assert resolve(camera.netns, "192.168.38.226", patience=1.0) == []
             finally:
                 camera.ip("addr del 192.168.38.226/29 dev eth0")
-            assert resolve(laptop, str(lease.address.ip), patience=1.0) == []
+            assert resolve(laptop.netns, str(lease.address.ip), patience=1.0) == []
             assert page.ask("POST", "/api/disconnect", {}) == (200, {})
             until("state", lambda state: not state["agent"]["session"])
         assert listed(lab) == []
         laptop.dhcp()
-        wait_until(lambda: answers(laptop, PORT), what="the page is back on the port")
-    wait_until(lambda: not answers(bystander, own), what="no page on the support LAN")
+        wait_until(lambda: answers(laptop.netns, PORT), what="the page is back on the port")
+    wait_until(lambda: not answers(bystander.netns, own), what="no page on the support LAN")
 
 
 def test_a_page_is_told_where_it_goes_on_when_the_customer_has_the_laptop_s_network(lab: Lab) -> None:
@@ -166,7 +166,7 @@ def test_a_page_is_told_where_it_goes_on_when_the_customer_has_the_laptop_s_netw
         lease = laptop.dhcp()
         assert str(lease.server) == "192.168.1.233"
         page = Browser(laptop, "192.168.1.233")
-        wait_until(lambda: answers(laptop, page.address), what="the page at the other address")
+        wait_until(lambda: answers(laptop.netns, page.address), what="the page at the other address")
         page.enter()
         with page.events() as until:
             until("state", lambda state: state["onsites"])
@@ -181,7 +181,7 @@ def test_a_page_is_told_where_it_goes_on_when_the_customer_has_the_laptop_s_netw
         with page.events() as until:
             state = until("state", lambda state: state["agent"]["state"] == "Session_OK")
             assert state["page"]["address"] == str(there.server)
-            assert resolve(laptop, str(there.address.ip)) == [str(there.server)]
+            assert resolve(laptop.netns, str(there.address.ip)) == [str(there.server)]
             assert laptop.fetch(f"http://{CAMERA}/").out == lab.camera.page()
             # By the command: the answer to the page's own would come after the move, to nobody.
             lab.master.run(["masterdev", "disconnect"])
@@ -202,7 +202,7 @@ def test_the_page_says_what_is_down_and_sees_it_come_back(lab: Lab, unit: str, k
         wait_until(
             lambda: "the page is no longer" in lab.master.journal("masterdev-web", lines=1), what="it left"
         )
-        wait_until(lambda: answers(lab.laptop, PORT), what="the page is back")
+        wait_until(lambda: answers(lab.laptop.netns, PORT), what="the page is back")
     with page.events() as until:
         until("state", lambda state: state[key])
 

@@ -7,7 +7,7 @@ import logging
 import socket
 from contextlib import suppress
 
-from zeroconf import ServiceInfo
+from zeroconf import Error, ServiceInfo
 from zeroconf.asyncio import AsyncZeroconf
 
 from tundev.web.places import NAME, Place
@@ -65,8 +65,8 @@ class Announcement:
             # There is one laptop at the other end of the cable: nobody else can have the name.
             sent = await self._zeroconf.async_register_service(info, cooperating_responders=True)
             await sent
-        except OSError as error:
-            log.warning("%s is not announced on %s: %s", NAME, place.link, error.strerror)
+        except (OSError, Error) as error:
+            log.warning("%s is not announced on %s: %s", NAME, place.link, error)
             await self._withdraw()
         else:
             log.info("%s leads to %s on %s", NAME, place.address, place.link)

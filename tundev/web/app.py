@@ -63,7 +63,7 @@ class App:
                 web.get("/static/{name:.+}", self._static),
                 web.get("/api/session", self._session),
                 web.get("/api/state", self._state),
-                web.get("/api/events", self._events),
+                web.get("/api/events", self._events, allow_head=False),
                 web.post("/api/login", self._login),
                 web.post("/api/connect", self._connect),
                 web.post("/api/disconnect", self._disconnect),

@@ -9,7 +9,6 @@ never allow.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from tundev.web.places import NAME, Kind, Place
 
@@ -19,14 +18,17 @@ HTTP_PORT = 80
 JSON = "application/json"
 
 
-@dataclass(frozen=True)
 class Refused(Exception):
     """A request that is not answered: HTTP status, what is wrong, for a person, and headers."""
 
-    status: int
-    text: str
-    hint: str = ""
-    headers: Mapping[str, str] = field(default_factory=dict)
+    def __init__(
+        self, status: int, text: str, hint: str = "", headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(text)
+        self.status = status
+        self.text = text
+        self.hint = hint
+        self.headers = headers or {}
 
 
 def authorities(place: Place, port: int) -> set[str]:

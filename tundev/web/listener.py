@@ -94,7 +94,7 @@ class Listener:
             self._index = socket.if_nametoindex(self.place.link)
             bound = _bound(self.place, self.port)
         except OSError as error:
-            raise RdvError(f"the page cannot be at {self.place.url}: {error.strerror}") from None
+            raise RdvError(f"the page cannot be at {self.place.url}: {error.strerror or error}") from None
         self.port = bound.getsockname()[1]
         self._server = await loop.create_server(
             lambda: Connection(self, self._manager, loop), sock=bound, backlog=BACKLOG

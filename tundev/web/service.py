@@ -71,8 +71,8 @@ class Listeners:
                 await self._leave(former, opened)
             if opened is not None:
                 self.open[kind] = opened
-            if kind is Kind.PORT:
-                self._named(opened.place if opened else None)
+                if kind is Kind.PORT:
+                    self._named(opened.place)
 
     async def _open(self, place: Place) -> Listener | None:
         listener = Listener(place, self._manager, self._port)
@@ -90,6 +90,8 @@ class Listeners:
     async def _leave(self, former: Listener, opened: Listener | None) -> None:
         place = former.place
         del self.open[place.kind]
+        if place.kind is Kind.PORT:
+            self._named(None)  # also before the same address on another adapter
         log.info("the page is no longer at %s", place.url)
         if opened is not None and opened.place.address != place.address:
             self._page.moves_to(opened.place)
@@ -113,7 +115,10 @@ async def serve() -> None:
     try:
         await page.services.start()
         readiness.ready("serving")
-        await until_told(disconnected)
+        work.append(asyncio.create_task(until_told(disconnected)))
+        done, _ = await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
     finally:
         readiness.stopping()
         for task in work:
