@@ -301,6 +301,7 @@ def test_a_subnet_that_the_customer_has_is_left_for_the_session(lab: Lab) -> Non
         with session(master, account(lab, 0), "L3"):
             port = lab.port(master)
             assert "the customer's LAN, 192.168.1.0/24" in port["moved"]
+            assert f"moved: {port['moved']}" in master.run(["masterdev", "status"]).out
             lease = lab.laptop.dhcp()
             assert not lease.address.network.overlaps(CUSTOMER_LAN)
             assert lab.laptop.fetch(f"http://{CAMERA_NAME}/").out == lab.camera.page()

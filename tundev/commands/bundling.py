@@ -35,6 +35,7 @@ async def write(agent: AgentClient, arguments: argparse.Namespace) -> int:
     name = f"tundev-{_account()}-{now:%Y%m%dT%H%M%SZ}"
     file: Path = arguments.file or Path(f"{name}.tar.gz")
     _check(file, force=arguments.force)
+    print("walking the way to the far end, reading the journal: this may take a minute", flush=True)
     members = await bundle.parts(agent)
     data = bundle.archive(name, members, now)
     _check(file, force=arguments.force)  # for that took a while

@@ -8,6 +8,7 @@ from tundev.contract import Key, PortKey, PortState
 from tundev.diagnosis.facts import Facts, Path
 from tundev.diagnosis.findings import Finding, Step, Verdict
 from tundev.states import ONLINE, State
+from tundev.transport import Route
 from vtunlib.errors import RdvError
 from vtunlib.tunnel import TUNNEL_MTU, Role, TunnelMode
 
@@ -122,7 +123,8 @@ def transport(facts: Facts) -> Finding:
     tried = {route: way for route, way in facts.ways.items() if way.error is None}
     passing = [route for route, way in tried.items() if way.refused is None]
     if passing:
-        return _ok(Step.TRANSPORT, f"{' and '.join(passing)} get through")
+        odd = [tried[route].oddity for route in passing if tried[route].oddity]
+        return _ok(Step.TRANSPORT, "; ".join([f"what gets through: {' and '.join(passing)}", *odd]))
     faults = [way.refused for way in tried.values() if way.refused is not None]
     text = "; ".join(f"by {route}: {way.refused.message}" for route, way in tried.items() if way.refused)
     return _failed(Step.TRANSPORT, text, faults[-1].hint if faults else "")
@@ -188,12 +190,12 @@ def mtu(facts: Facts) -> Finding:
     """Whether whole packets pass, to the RDV server and through the tunnel."""
     if facts.uplink_path is None:
         return _open(Step.MTU, f"not judged: {NEEDS_ROOT}")
-    through, carried = facts.tunnel_path, _carried(facts.uplink_path)
+    through, carried = facts.tunnel_path, f"{_first_hop(facts)} {_carried(facts.uplink_path)}"
     if facts.uplink_path.largest and facts.uplink_path.largest < min(facts.uplink_path.known, TUNNEL_MTU):
         link = facts.uplink.link if facts.uplink else "the uplink"
         return _failed(
             Step.MTU,
-            f"to the RDV server {carried}, and nobody says so: larger ones are lost",
+            f"{carried}, and nobody says so: they are lost",
             "the network must let ICMP 'fragmentation needed' through; "
             f"until then: 'ip link set {link} mtu {facts.uplink_path.largest}'",
         )
@@ -203,13 +205,19 @@ def mtu(facts: Facts) -> Finding:
             f"through the tunnel {_carried(through)}, though its ends carry {TUNNEL_MTU}",
             "on the onsite, 'onsitedev diagnose' tells whether its uplink loses large packets",
         )
-    words = [f"to the RDV server {carried}"]
+    words = [carried]
     if through is not None:
         words.append(f"through the tunnel {_carried(through)}")
     elif (facts.status or {}).get(Key.MODE) == TunnelMode.L2:
         words.append("in L2 this device has no address to ask from through the tunnel")
     known = facts.uplink_path.largest or (through is not None and through.largest)
     return Finding(Step.MTU, Verdict.OK if known else Verdict.OPEN, "; ".join(words))
+
+
+def _first_hop(facts: Facts) -> str:
+    """Where the path on the uplink leads."""
+    opened = [route for route, way in facts.ways.items() if way.address]
+    return "to the proxy" if opened[:1] == [Route.PROXY] else "to the RDV server"
 
 
 def _carried(path: Path) -> str:

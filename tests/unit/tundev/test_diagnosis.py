@@ -197,6 +197,17 @@ def test_a_path_that_tells_its_size_is_no_fault() -> None:
     assert "packets of 1400 bytes pass, no larger ones" in finding.text
 
 
+def test_behind_a_proxy_it_is_the_proxy_that_is_measured() -> None:
+    proxy = {Route.SSH: Way("x:2222", LOST), Route.PROXY: Way("10.0.0.1:3128", address="10.0.0.1")}
+    assert found(Step.MTU, well(ways=proxy)).text.startswith("to the proxy packets of 1500 bytes pass")
+
+
+def test_what_is_odd_about_a_certificate_is_told_though_it_passes() -> None:
+    odd = replace(TLS, oddity="not valid yet by this clock")
+    finding = found(Step.TRANSPORT, well(status={**ONLINE, "state": State.IP_ADDR_OK}, ways={Route.TLS: odd}))
+    assert (finding.verdict, "not valid yet" in finding.text) == (Verdict.OK, True)
+
+
 def test_a_server_given_by_its_address_needs_no_dns() -> None:
     finding = found(Step.DNS, well(name="203.0.113.10"))
     assert (finding.verdict, "is an address" in finding.text) == (Verdict.OK, True)
