@@ -6,12 +6,14 @@ Each file in data/ says how it was recorded, each in data/devices/ what it was m
 from __future__ import annotations
 
 import itertools
+import re
 
 import pytest
 
+from tests.unit.test_architecture import ROOT
 from tests.unit.tundev.port.replay import Replay, Told, link, plugged, properties, recording, unplugged
 from tundev import config
-from tundev.port.adapters import Adapter, Choice, Device, Network, choose, device
+from tundev.port.adapters import MODEM_DRIVERS, Adapter, Choice, Device, Network, choose, device
 
 USB = {"r8152": "eth1", "ax88179": "eth1", "smsc95xx-adapter": "eth1"}
 """Adapters, with the name that the kernel gives them first."""
@@ -238,6 +240,12 @@ def test_a_port_of_another_bridge_is_left_alone_and_one_of_our_own_is_the_port_s
     assert choice.port is None and choice.left_alone[0].reason == "is a port of br0"
     ours = [link(2, "eth1", bridge=3), link(3, "tundev-l2", kind="bridge")]
     assert names(choose([ADAPTER], Network(ours), config.Master())) == ("eth1", [])
+
+
+def test_the_udev_rule_knows_the_same_drivers_of_modems() -> None:
+    (rule,) = (ROOT / "rootfs-overlay/master/usr/lib/udev/rules.d").iterdir()
+    lists = re.findall(r'ENV\{ID_(?:NET|USB)_DRIVER\}=="([^"]+)"', rule.read_text())
+    assert [set(names.split("|")) for names in lists] == [MODEM_DRIVERS, MODEM_DRIVERS]
 
 
 @pytest.mark.parametrize("index", ["", "x", "-1", "٣"])
