@@ -10,7 +10,7 @@ import json
 import re
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ DESKTOP = (1280, 800)
 PHONE = (390, 844)
 SMALL = (360, 740)
 _PORT = 9515
-_HARMLESS = re.compile(r"net::ERR_|/api/\S+ - Failed to load resource: .* status of 4")
+_HARMLESS = re.compile(r"net::ERR_|/favicon.ico |/api/\S+ - Failed to load resource: .* status of 4")
 
 
 class Chromium:
@@ -103,15 +103,23 @@ class Chromium:
 
 
 @contextmanager
-def chromium(netns: str | None, directory: Path) -> Iterator[Chromium]:
-    """A browser whose network is that namespace's; None is the caller's own. directory: its profile."""
+def chromium(netns: str, directory: Path, names: Mapping[str, str] | None = None) -> Iterator[Chromium]:
+    """A browser whose network is that namespace's. directory: its profile; names: addresses it knows."""
     profile = directory / "profile"
-    enter = ["ip", "netns", "exec", netns] if netns else []
-    argv = [*enter, "env", f"FONTCONFIG_FILE={FONTS}", "chromedriver", f"--port={_PORT}"]
-    with Program(argv, shown=["chromedriver"], where=netns or "") as server:
+    argv = [
+        "ip",
+        "netns",
+        "exec",
+        netns,
+        "env",
+        f"FONTCONFIG_FILE={FONTS}",
+        "chromedriver",
+        f"--port={_PORT}",
+    ]
+    with Program(argv, shown=["chromedriver"], where=netns) as server:
         server.wait_line("started successfully", deadline=START_SECONDS)
         connection = _Connection(netns)
-        driver = WebDriver(command_executor=connection, options=_options(profile))
+        driver = WebDriver(command_executor=connection, options=_options(profile, names or {}))
         try:
             driver.set_page_load_timeout(COMMAND_SECONDS)
             yield Chromium(driver)
@@ -120,7 +128,7 @@ def chromium(netns: str | None, directory: Path) -> Iterator[Chromium]:
             shutil.rmtree(profile, ignore_errors=True)
 
 
-def _options(profile: Path) -> Options:
+def _options(profile: Path, names: Mapping[str, str]) -> Options:
     options = Options()
     for word in (
         "--headless=new",
@@ -134,6 +142,7 @@ def _options(profile: Path) -> Options:
         "--hide-scrollbars",
         "--lang=en-GB",
         f"--user-data-dir={profile}",
+        f"--host-resolver-rules={', '.join(f'MAP {name} {address}' for name, address in names.items())}",
     ):
         options.add_argument(word)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
@@ -143,7 +152,7 @@ def _options(profile: Path) -> Options:
 class _Connection(ChromiumRemoteConnection):  # type: ignore[misc]  # it has no types in bookworm
     """To a chromedriver in that namespace."""
 
-    def __init__(self, netns: str | None) -> None:
+    def __init__(self, netns: str) -> None:
         self._netns = netns
         super().__init__(f"http://127.0.0.1:{_PORT}", "goog", "chrome", keep_alive=True, ignore_proxy=True)
 

@@ -14,6 +14,7 @@ from tests.browser.page import Page
 from tests.browser.stage import ADDRESS, MOVED, UPLINK_ADDRESS, UPLINK_URL, URL, Desk, Stage, desk, stage
 from tests.bus.daemon import private_bus
 from tundev.web.pin import PinHash
+from tundev.web.places import NAME
 from tundev.web.settings import PageSettings
 
 OpenStage = Callable[..., tuple[Stage, Page]]
@@ -29,7 +30,8 @@ def staged_desk() -> Iterator[Desk]:
 @pytest.fixture(scope="session")
 def stage_browser(staged_desk: Desk, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
     """A browser on the stage's laptop."""
-    with chromium(staged_desk.laptop.netns, tmp_path_factory.mktemp("stage-browser")) as browser:
+    directory = tmp_path_factory.mktemp("stage-browser")
+    with chromium(staged_desk.laptop.netns, directory, {NAME: MOVED}) as browser:
         yield browser
 
 
@@ -54,4 +56,4 @@ def open_stage(
         complaints, asked = stage_browser.complaints(), stage_browser.hosts_asked()
         stage_browser.tidy()
     assert complaints == []
-    assert asked <= {ADDRESS, MOVED, UPLINK_ADDRESS}
+    assert asked <= {ADDRESS, MOVED, UPLINK_ADDRESS, NAME}

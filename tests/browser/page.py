@@ -107,10 +107,16 @@ class Page:
         """The steps of connecting so far."""
         return [step.text for step in self.all("#steps > li")]
 
-    def number(self, selector: str) -> float | None:
-        """The number that stands there, if one does."""
-        found = re.search(r"\d+(\.\d+)?", self.read(selector))
-        return float(found[0]) if found else None
+    def amount(self, selector: str) -> float:
+        """The bytes that stand there; -1 where none do."""
+        found = re.search(r"(\d+(?:\.\d+)?) ([kMG]?)B", self.read(selector))
+        return float(found[1]) * {"": 1, "k": 1e3, "M": 1e6, "G": 1e9}[found[2]] if found else -1.0
+
+    @property
+    def samples(self) -> int:
+        """How many round-trip times the graph shows."""
+        drawn = [line.get_attribute("d") or "" for line in self.all(".graph-line")]
+        return sum(len(re.findall(r"[ML]", line)) for line in drawn)
 
     # doing
 

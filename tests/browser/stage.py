@@ -70,12 +70,11 @@ class Desk:
             f"addr add {MOVED}/29 dev {ADAPTER}",
             f"addr add {UPLINK_ADDRESS}/24 dev {UPLINK}",
         )
-        self.laptop.ip("addr add 192.168.7.60/24 dev eth1")
-        self.address()
-
-    def address(self) -> None:
-        """What the laptop has at the adapter, as from a lease."""
-        self.laptop.ip("addr add 192.168.38.226/29 dev eth0", "addr add 192.168.38.234/29 dev eth0")
+        self.laptop.ip(
+            "addr add 192.168.38.226/29 dev eth0",
+            "addr add 192.168.38.234/29 dev eth0",
+            "addr add 192.168.7.60/24 dev eth1",
+        )
 
 
 @contextmanager

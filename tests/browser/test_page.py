@@ -13,9 +13,10 @@ from tests.browser.chromium import DESKTOP, PHONE, SMALL
 from tests.browser.conftest import OpenStage
 from tests.browser.page import Page
 from tests.browser.scenes import ROWS, SCENES, row
-from tests.browser.stage import ADDRESS, MOVED, MOVED_URL, Desk, Stage
+from tests.browser.stage import ADDRESS, MOVED, MOVED_URL, READY, Desk, Stage
 from tundev import contract
 from tundev.contract import PortState
+from tundev.web.places import NAME
 from vtunlib.errors import NotOnline, RdvError, SessionFailed
 
 
@@ -102,6 +103,16 @@ def test_an_empty_list_says_that_no_onsite_is_online(open_stage: OpenStage) -> N
     stage, page = open_stage()
     stage.onsites()
     page.until_text("No onsite is online", "#sites-empty")
+
+
+def test_where_the_adapter_s_address_is_another_the_page_is_found_by_its_name(staged: Staged) -> None:
+    """The word of the move may be lost with the link."""
+    stage, page = staged
+    stage.port(address=None)
+    page.until_text("No connection to the master", "#lost")
+    stage.port(address=f"{MOVED}/29")
+    page.until(lambda: NAME in page.driver.current_url, "it is open by its name")
+    page.until_view("sites")
 
 
 def test_five_hundred_sites_are_found_among(open_stage: OpenStage) -> None:
@@ -205,6 +216,20 @@ def test_lost_probes_are_gaps_in_the_graph(staged: Staged) -> None:
     assert path is not None and path.count("M") == 2
 
 
+def test_an_attempt_that_begins_anew_does_not_hide_where_the_last_one_failed(open_stage: OpenStage) -> None:
+    stage, page = open_stage()
+    failed = '#chain li[data-is="failed"]'
+    for state, failure, named in (
+        ("IP_addr_OK", "rdv.example.com has no address", "Name"),
+        ("RDVServer_IP_OK", "no answer from rdv.example.com:2222", "Server"),
+        ("IP_addr_OK", "no answer from rdv.example.com:2222", "Server"),
+        ("LAN_wait", "no network", "Network"),
+    ):
+        stage.agent(state=state, failure=failure, failure_class="RdvUnreachable")
+        page.until_text(failure, "#rdv")
+        assert page.read(failed).split("\n")[0] == named
+
+
 def test_the_adapter_is_refused_and_then_good_again(staged: Staged) -> None:
     stage, page = staged
     stage.port(state=PortState.REFUSED, reason="another DHCP server, 192.168.1.1, answers on the adapter")
@@ -246,17 +271,17 @@ def test_a_link_that_flaps_is_told_calmly_and_gets_over_it(staged: Staged, stage
     page.until(lambda: not page.read("#lost") and page.sites == ["rpi1100"], "it is up to date again")
 
 
-def test_bridged_the_page_says_farewell_and_comes_back(staged: Staged, staged_desk: Desk) -> None:
+def test_bridged_the_page_says_farewell_and_comes_back(staged: Staged) -> None:
     stage, page = staged
     stage.hold("setting up this end of the tunnel")
     page.connect("rpi1100", "L2")
     page.until_text("This page falls silent now", "#silent")
     assert "an hour is over" in page.read("#silent") and "masterdev disconnect" in page.read("#silent")
-    staged_desk.laptop.ip("addr flush dev eth0")
+    stage.port(state=PortState.BORROWED, address=None, lease=None)
     page.until_text("Silent while your laptop is on the site's network", "#lost", patience=60)
     stage.release()
     stage.agent(**scenes.no_session(ended="the time limit of 3600 s is over", wished=True))
-    staged_desk.address()
+    stage.port(**READY)
     page.until_view("sites").until_text("the time limit of 3600 s is over", "#ended")
     page.one("#again")
 

@@ -4,7 +4,7 @@ import { drawAsk, openAsk, startAsk } from "/static/ask.js";
 import { drawConnecting } from "/static/connecting.js";
 import { announce, find, show, write } from "/static/dom.js";
 import { Model } from "/static/model.js";
-import { acceptable, goOn } from "/static/moving.js";
+import { acceptable, goOn, lookByName } from "/static/moving.js";
 import { Server } from "/static/server.js";
 import { drawSession, tickSession } from "/static/session.js";
 import { drawSites, startSites } from "/static/sites.js";
@@ -56,7 +56,8 @@ function changed(view) {
   if (view === "session") find("#session-title").focus({ preventScroll: true });
   if (view === "connecting") find("#connecting-title").focus({ preventScroll: true });
   if (view === "failed") find("#retry").focus({ preventScroll: true });
-  if (view === "sites" && before !== "signin") find("#search").focus({ preventScroll: true });
+  // Not on a phone, whose keyboard would cover the page.
+  if (view === "sites" && matchMedia("(hover: hover)").matches) find("#search").focus({ preventScroll: true });
 }
 
 function drawEnded(view) {
@@ -78,7 +79,7 @@ function drawLost(view) {
   if (!model.lost) return;
   write(text, model.silent
     ? "Silent while your laptop is on the site's network. This page comes back by itself."
-    : "No connection to the master. Trying again… If your laptop has got another address: http://master.local/");
+    : "No connection to the master. Trying again…");
 }
 
 async function connect(wish) {
@@ -167,6 +168,8 @@ function startHearing() {
     lostTimer = setTimeout(() => {
       model.lost = true;
       draw();
+      // Bridged, that name would be looked for in the customer's network.
+      if (model.place === "port" && !model.silent && !model.moving) lookByName();
     }, model.lost || !model.state ? 0 : CALM);
   });
 }

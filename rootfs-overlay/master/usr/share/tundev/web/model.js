@@ -1,5 +1,7 @@
 /* What the page knows, and which of its views follows from that. */
 
+import { further, online } from "/static/words.js";
+
 export const MINUTES_SHOWN = 2;
 /** What was asked for is kept over a reload of the page, not longer than its tab. */
 const WISH = "wish";
@@ -20,6 +22,8 @@ export class Model {
   samples = [];
   ended = null;
   dismissed = null;
+  /** The agent's state; while it tries again and again, how far it came before it failed. */
+  reached = null;
   #sawSession = false;
 
   get agent() {
@@ -77,6 +81,9 @@ export class Model {
     const before = this.agent;
     this.state = state;
     const agent = this.agent;
+    // An attempt that fails begins anew at once: what it had reached was told before its failure was.
+    const failed = Boolean(agent?.failure) && agent.state !== "LAN_wait" && !online(before) && !online(agent);
+    this.reached = failed ? further(agent.state, this.reached) : agent?.state ?? null;
     if (agent?.step) this.step(agent.step);
     if (this.up) {
       if (!before?.session) this.samples = [];

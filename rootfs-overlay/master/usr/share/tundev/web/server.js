@@ -27,6 +27,13 @@ export class Server extends EventTarget {
   #silence = 0;
   #skew = 0;
 
+  constructor() {
+    super();
+    // The browser knows of a link that went before the connection does.
+    addEventListener("offline", () => this.#lost());
+    addEventListener("online", () => this.start());
+  }
+
   /** The master's clock, in ms: the laptop's may be wrong. */
   now() {
     return Date.now() + this.#skew;

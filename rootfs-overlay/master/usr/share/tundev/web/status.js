@@ -16,7 +16,7 @@ export function drawStatus(model) {
   const told = notes.filter(Boolean);
   fill(find("#port [data-is=notes]"), told, () => told.map((note) => element("li", {}, note)));
   drawTile(find("#rdv"), serverWords(agent));
-  drawChain(agent);
+  drawChain(model);
 }
 
 function drawTile(tile, { tone, title, text }) {
@@ -25,8 +25,8 @@ function drawTile(tile, { tone, title, text }) {
   write(find("[data-is=text]", tile), text);
 }
 
-function drawChain(agent) {
-  const steps = chain(agent);
+function drawChain({ agent, reached }) {
+  const steps = chain(agent, reached);
   fill(find("#chain"), steps, () => steps.map(({ title, is }) => {
     const mark = element("span", { class: "chain-mark", "aria-hidden": "true" });
     if (is === "done") mark.append(icon("check"));

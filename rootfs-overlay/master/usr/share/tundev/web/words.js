@@ -122,10 +122,15 @@ const LINKS = [
   ["SSL_tunnel_OK", "TLS"], ["SSH_connection_OK", "Signed in"],
 ];
 
-/** The way to the RDV server as steps, each done, failed, busy or ahead. */
-export function chain(agent) {
-  const at = REACHED.indexOf(agent?.state ?? "LAN_wait");
-  const inTls = agent?.state === "SSL_tunnel_OK" || Boolean(agent?.transport && agent.transport !== "ssh");
+/** The further one of two states of the agent. */
+export function further(one, other) {
+  return REACHED.indexOf(one) >= REACHED.indexOf(other) ? one : other;
+}
+
+/** The way to the RDV server as steps, each done, failed, busy or ahead. reached: the furthest state. */
+export function chain(agent, reached) {
+  const at = REACHED.indexOf(reached ?? "LAN_wait");
+  const inTls = reached === "SSL_tunnel_OK" || Boolean(agent?.transport && agent.transport !== "ssh");
   let open = true;
   return LINKS.filter(([state]) => inTls || state !== "SSL_tunnel_OK").map(([state, title]) => {
     if (agent && at >= REACHED.indexOf(state)) return { title, is: "done" };
