@@ -195,7 +195,7 @@ class BorrowedPort:
         if state is None:
             return NotRunning(f"{WATCHER.unit} does not run", f"'systemctl status {WATCHER.unit}' says why")
         text, hint = _NOT_READY.get(state, (str(state), ""))
-        why = self.values.get(PortKey.REASON)
+        why = self.values.get(PortKey.REASON) or ", ".join(self.values.get(PortKey.LEFT_ALONE, []))
         return NotFound(f"{text}: {why}" if why else text, hint)
 
     async def borrow(self, use: Use) -> str:

@@ -377,12 +377,14 @@ def test_names_are_the_customer_s_in_a_session_and_only_then(lab: Lab, desk: int
         assert support_lan.names(asked)
 
 
-def test_a_dnsmasq_that_does_not_listen_is_started_anew_and_the_journal_says_so(lab: Lab) -> None:
+def test_names_come_back_after_a_dnsmasq_that_did_not_listen_and_one_that_died(lab: Lab) -> None:
     unit = f"tundev-dhcp@{NAMES[0]}.service"
     lab.laptop.dhcp()
     lab.master.run(["systemctl", "kill", "--signal=STOP", unit])
     with session(lab.master, account(lab, 0), "L3"):
         assert resolve(lab.laptop) == str(CAMERA)
+        kill(lab.master, main_pid(lab.master, unit))
+        wait_until(lambda: resolve(lab.laptop) == str(CAMERA), what="names after a crash", deadline=SOON)
     assert "dnsmasq is started anew for its servers" in lab.master.journal(WATCHER, lines=50)
     assert resolve(lab.laptop) == ""
 

@@ -6,7 +6,7 @@ import ipaddress
 from dataclasses import dataclass
 
 from tundev.contract import PortState
-from tundev.port.adapters import Adapter, Choice
+from tundev.port.adapters import Adapter
 from vtunlib.tunnel import TunnelMode
 
 REPLUG_SECONDS = 15.0
@@ -19,7 +19,7 @@ HELD = frozenset({PortState.READY, PortState.BORROWED})
 _WHY = {
     PortState.ABSENT: "the adapter was unplugged",
     PortState.NO_CABLE: "the cable of the adapter was pulled",
-    PortState.CHECKING: "the adapter was unplugged and another took its place",
+    PortState.CHECKING: "the adapter is being looked at anew",
 }
 
 
@@ -87,21 +87,21 @@ def may_borrow(facts: Facts) -> bool:
 
 def why_removed(state: PortState, facts: Facts) -> str:
     """Why the port is ready no longer, for a person."""
+    if state is PortState.CHECKING and facts.loan is not None:
+        return _WHY[
+            PortState.ABSENT
+        ]  # and another was plugged in, or the same again, faster than that was told
     return facts.stranger or _WHY.get(state, str(state))
 
 
-def reason(state: PortState, facts: Facts, choice: Choice) -> str:
-    """What is waited for, why it is refused, or what is not taken; empty where there is nothing to say."""
+def reason(state: PortState, facts: Facts) -> str:
+    """What is waited for, or why it is refused; empty where there is nothing to say."""
     if state is PortState.REFUSED:
         return facts.stranger
     if state is PortState.CHECKING:
         if facts.loan is not None:
             return "the former session is being undone"
         return facts.slow or "looking whether a network answers where a laptop should be"
-    if state is PortState.ABSENT:
-        # What has a product's name came out of a box; a bridge or a VLAN has none.
-        others = [one for one in choice.left_alone if one.product]
-        return "; ".join(f"{one.name} ({one.product}) {one.reason}" for one in others)
     return ""
 
 

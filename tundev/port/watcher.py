@@ -275,7 +275,7 @@ class Watcher:
 
     def values(self) -> dict[str, Any]:
         """By contract.PortKey."""
-        reason = str(self._trouble) if self._trouble else life.reason(self._state, self._facts, self._choice)
+        reason = str(self._trouble) if self._trouble else life.reason(self._state, self._facts)
         return told.values(
             self._state,
             self._choice,

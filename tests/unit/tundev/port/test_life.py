@@ -54,6 +54,9 @@ def test_a_session_that_had_it_from_the_watcher_before_gets_it_unlooked_at() -> 
 def test_why_it_is_gone_is_told_in_words() -> None:
     assert life.why_removed(PortState.ABSENT, Facts()) == "the adapter was unplugged"
     assert life.why_removed(PortState.NO_CABLE, Facts(ADAPTER)) == "the cable of the adapter was pulled"
+    another = Facts(ADAPTER, linked=True, loan=replace(LOAN, over=True))
+    assert life.why_removed(PortState.CHECKING, another) == "the adapter was unplugged"
+    assert life.why_removed(PortState.CHECKING, replace(another, loan=None)).endswith("looked at anew")
     refused = replace(READY, stranger="another DHCP server, 192.168.1.1")
     assert life.why_removed(PortState.REFUSED, refused) == "another DHCP server, 192.168.1.1"
 
