@@ -26,7 +26,10 @@ ACTIVE: dict[Role, list[str]] = {
 }
 """Active right after the installation; a device's agent waits for its configuration."""
 PORTS = {Role.RDV: {2222, 443}, Role.ONSITE: set[int](), Role.MASTER: set[int]()}
-NAMES = ["*rdv*", "*tundev*", "*sitedev*", "*masterdev*", "*vtunlib*", "*vtun-manager*"]
+NAMES = [
+    *("*rdv*", "*tundev*", "*sitedev*", "*masterdev*", "*vtunlib*", "*vtun-manager*"),
+    "*secondary-if-watcher*",
+]
 """What carries one of these names is ours."""
 WHERE = ["/etc", "/usr", "/var", "/run", "/lib", "/root"]
 # What Debian itself keeps of any package, and what it tells of the past.

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
-from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
@@ -20,11 +19,8 @@ from dbus_fast.aio.message_bus import MessageBus
 from tundev.config import Config, Master
 from tundev.contract import (
     BUS_NAMES,
-    INTERFACE_ADDED,
     INTERFACE_REMOVED,
     MOVE_NOTICE,
-    PORT_CHANGED,
-    PortKey,
     PortState,
 )
 from tundev.port import dnsmasq, events, life, others, surroundings, told
@@ -33,7 +29,7 @@ from tundev.port.cable import Cable
 from tundev.port.life import HELD, Facts, Loan
 from tundev.port.lookout import Lookout
 from tundev.port.port import Port
-from tundev.port.told import Laptop
+from tundev.port.told import Announcements, Laptop, Tell
 from vtunlib import bus as buses
 from vtunlib.errors import Busy, NotAllowed, NotFound, RdvError, printable
 from vtunlib.threads import to_its_end
@@ -46,9 +42,6 @@ AGAIN_SECONDS = 2.0
 """After the port could not be set up."""
 
 log = logging.getLogger(__name__)
-
-Tell = Callable[..., None]
-"""Member, signature and arguments of a signal."""
 
 
 class Watcher:
@@ -73,7 +66,7 @@ class Watcher:
         self._laptop: Laptop | None = None
         self._trouble: RdvError | None = None
         self._moving = ""
-        self._told: dict[str, Any] = {}
+        self._announcements = Announcements(tell)
         self.seen = asyncio.Event()
         """It is known what is plugged in: what is asked of the port can be answered."""
         self._changed = asyncio.Event()
@@ -248,23 +241,9 @@ class Watcher:
 
     def _announce(self, state: PortState) -> None:
         """Tell of the state, and of all that can be asked for."""
-        former, self._state = self._state, state
-        adapter = self._facts.adapter
-        interface = self._told.get(PortKey.INTERFACE, "") if former in HELD else adapter and adapter.name
-        values = self.values()
-        if values == self._told:
-            return
-        self._told = values
-        self._tell(PORT_CHANGED, "a{sv}", buses.variants(values))
-        if state is former:
-            return
-        why = f": {values[PortKey.REASON]}" if PortKey.REASON in values else ""
-        log.info("%s -> %s%s", former, state, why)
-        if state in HELD and former not in HELD:
-            self._tell(INTERFACE_ADDED, "s", interface)
-        elif former in HELD and state not in HELD:
-            gone = str(self._trouble) if self._trouble else life.why_removed(state, self._facts)
-            self._tell(INTERFACE_REMOVED, "ss", interface, gone)
+        self._state = state
+        gone = str(self._trouble) if self._trouble else life.why_removed(state, self._facts)
+        self._announcements.make(self.values(), gone)
 
     # what others ask for
 
