@@ -141,6 +141,8 @@ class Server:
     def __init__(self, settings: PageSettings) -> None:
         self.settings = settings
         self.agent, self.watcher = FakeAgent(), FakeWatcher()
+        self.settled: list[str] = []
+        """What `systemctl status` says, one after the other."""
         self.named: list[Place | None] = []
         """Where master.local was to lead, one after the other."""
 
@@ -184,7 +186,8 @@ async def serving(
     runner = web.AppRunner(App(page, assets).application(), handle_signals=False)
     await runner.setup()
     assert runner.server is not None
-    server.listeners = Listeners(page, runner.server, server.named.append, port=port)
+    told = (server.named.append, server.settled.append)
+    server.listeners = Listeners(page, runner.server, *told, port=port)
     work = [asyncio.create_task(page.stream.run()), asyncio.create_task(server.listeners.run())]
     try:
         await page.services.start()

@@ -289,6 +289,7 @@ def test_a_port_without_an_address_has_no_page() -> None:
             with pytest.raises(OSError):
                 await asyncio.open_connection("127.0.0.1", int(visitor.url.rpartition(":")[2]))
             assert server.named[-1] is None
+            assert server.settled[-1] == "nowhere: the technician's port has no address"
 
     story(told)
 

@@ -12,12 +12,13 @@ from typing import Any
 
 import pytest
 
-from tests.bus.page import SETTINGS, Server, Visitor, serving, visiting
+from tests.bus.page import SETTINGS, UPLINK, Server, Visitor, serving, visiting
 from tundev import contract
 from tundev.web import listener, stream
 from tundev.web.app import HEADERS
 from tundev.web.listener import CONNECTIONS
 from tundev.web.pin import PinHash
+from tundev.web.places import Kind
 from tundev.web.throttle import FREE
 from vtunlib.errors import SessionFailed
 
@@ -220,6 +221,17 @@ def test_guessing_is_slowed_for_all_together_also_all_at_once(caplog: pytest.Log
     told_of = [record.getMessage() for record in caplog.records]
     assert told_of.count("a wrong PIN from 127.0.0.1") == FREE
     assert "4711" not in caplog.text and "0001" not in caplog.text
+
+
+def test_who_guesses_on_the_lan_keeps_nobody_at_the_port_out() -> None:
+    async def told(server: Server, visitor: Visitor) -> None:
+        server.agent.tell(UPLINK)
+        async with visiting(server, Kind.UPLINK) as guesser:
+            answers = [(await guesser.login(f"{number:04}"))[0] for number in range(FREE + 1)]
+            assert answers == [403] * FREE + [429]
+            assert (await visitor.login("4711"))[0] == 200
+
+    attack(told, settings=replace(WITH_PIN, uplink=True))
 
 
 # rude clients

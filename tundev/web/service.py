@@ -35,15 +35,17 @@ class Listeners:
         page: Page,
         manager: web.Server,
         named: Callable[[Place | None], None],
+        settled: Callable[[str], None],
         port: int = HTTP_PORT,
     ) -> None:
-        """named: told where on the technician's port the page is, None for nowhere."""
+        """named: told where on the technician's port the page is, None for nowhere; settled: where in all."""
         self.open: dict[Kind, Listener] = {}
         self._page = page
         self._manager = manager
         self._port = port
         self._changed = asyncio.Event()
         self._named = named
+        self._settled = settled
         self._faults: dict[Kind, str] = {}
         page.on_change(self._changed.set)
 
@@ -73,6 +75,8 @@ class Listeners:
                 self.open[kind] = opened
                 if kind is Kind.PORT:
                     self._named(opened.place)
+        places = ", ".join(f"{one.place.url} on {one.place.link}" for one in self.open.values())
+        self._settled(places or "nowhere: the technician's port has no address")
 
     async def _open(self, place: Place) -> Listener | None:
         listener = Listener(place, self._manager, self._port)
@@ -109,12 +113,12 @@ async def serve() -> None:
     await runner.setup()
     assert runner.server is not None
     announcement = Announcement()
-    listeners = Listeners(page, runner.server, announcement.at)
-    work = [asyncio.create_task(run()) for run in (page.stream.run, listeners.run, announcement.run)]
     readiness = Readiness()
+    listeners = Listeners(page, runner.server, announcement.at, readiness.status)
+    work = [asyncio.create_task(run()) for run in (page.stream.run, listeners.run, announcement.run)]
     try:
         await page.services.start()
-        readiness.ready("serving")
+        readiness.ready("looking for the technician's port")
         work.append(asyncio.create_task(until_told(disconnected)))
         done, _ = await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
