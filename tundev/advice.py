@@ -52,9 +52,14 @@ def _of_connection(status: Mapping[str, Any]) -> Advice | None:
     }
     return Advice(
         found.title,
-        f"{found.text.format(**words)} The device reports: {failure}.",
+        f"{found.text.format(**words)} The device reports: {_ended(str(failure))}",
         [check.format(**words) for check in found.checks],
     )
+
+
+def _ended(sentence: str) -> str:
+    """With the full stop that it may have, as a question has its own."""
+    return sentence if sentence.endswith((".", "?", "!")) else f"{sentence}."
 
 
 def of_port(port: Mapping[str, Any] | None) -> Advice | None:
@@ -139,7 +144,7 @@ def _of_ending(status: Mapping[str, Any]) -> Advice | None:
         return None
     return Advice(
         "The session was cut off",
-        f"It ended by something else than your wish: {ended}.",
+        f"It ended by something else than your wish: {_ended(str(ended))}",
         [
             "Is the onsite in the list? Then connect again.",
             "It is not? Then it has lost its network or its power: it comes back by itself when these do.",

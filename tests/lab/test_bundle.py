@@ -82,7 +82,10 @@ def test_no_secret_is_in_a_bundle(lab: Lab, tmp_path: Path) -> None:
     # What helps is there.
     assert json.loads(found["status.json"])["onsite"] == account(lab, 0)
     assert b"ok   far end" in found["diagnosis.txt"]
-    assert {"tundev-leg", "eth1"} <= {link["ifname"] for link in json.loads(found["network.json"])["links"]}
+    network = json.loads(found["network.json"])
+    assert {"tundev-leg", "eth1"} <= {link["ifname"] for link in network["links"]}
+    tables = {entry["table"]["name"] for entry in network["nftables"] if "table" in entry}
+    assert {"tundev", "tundev-port"} <= tables
     assert b"tundev-planted.service" in found["units.txt"] or b"masterdev.service" in found["units.txt"]
     assert lab.plan.desks[0].account.encode() in found["tundev.toml"]
     lab.master.run(["rm", FILE])

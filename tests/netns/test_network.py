@@ -34,6 +34,7 @@ from vtunlib.network import (
     Tun,
     carrier,
     forget,
+    rule_set,
 )
 from vtunlib.tunnel import TunnelMode
 
@@ -287,6 +288,13 @@ def test_rules_of_a_table_change_in_one_transaction(namespace: str) -> None:
     assert "policy drop" in nft(namespace, "list", "ruleset")  # the old rules hold until new ones do
     network.set([NftTable("inet", "rdv", ACCEPT)])
     assert "policy accept" in nft(namespace, "list", "ruleset")
+
+
+def test_the_rule_set_has_the_tables_of_all(namespace: str) -> None:
+    nft(namespace, "add table ip theirs")
+    Network(namespace).set([NftTable("inet", "rdv", DROP)])
+    tables = [entry["table"]["name"] for entry in inside(namespace, rule_set) if "table" in entry]
+    assert sorted(tables) == ["rdv", "theirs"]
 
 
 def test_a_table_of_someone_else_stays(namespace: str) -> None:

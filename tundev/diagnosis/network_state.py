@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import socket
 from typing import Any
 
 from tundev import lan
-from vtunlib.errors import RdvError
-from vtunlib.run import run
+from vtunlib.network import rule_set
 
 _LINK = ("IFLA_IFNAME", "IFLA_MTU", "IFLA_OPERSTATE", "IFLA_CARRIER", "IFLA_ADDRESS", "IFLA_MASTER")
 _COUNTS = ("rx_bytes", "tx_bytes", "rx_packets", "tx_packets", "rx_errors", "tx_errors", "rx_dropped")
 
 
 def network_state() -> dict[str, Any]:
-    """All of it, for JSON; of the links by their index as well as by name."""
+    """All of it, for JSON; links by their index as well as by name. Raises RdvError."""
     from pyroute2 import IPRoute
 
     with IPRoute() as ipr:
@@ -34,7 +32,7 @@ def network_state() -> dict[str, Any]:
             ],
             "neighbours": [_attributes(message, "ifindex", "state") for message in ipr.get_neighbours()],
             "dns_servers": [str(address) for address in lan.dns_servers()],
-            "nftables": _nftables(),
+            "nftables": rule_set(),
         }
 
 
@@ -57,10 +55,3 @@ def _attributes(message: Any, *fields: str) -> dict[str, Any]:
         if isinstance(value, str | int)
     }
     return told
-
-
-def _nftables() -> Any:
-    try:
-        return json.loads(run(["nft", "--json", "list", "ruleset"]))["nftables"]
-    except (RdvError, ValueError, KeyError) as error:
-        return f"not to be had: {error}"

@@ -11,7 +11,7 @@ from vtunlib.network.application import Network, forget
 from vtunlib.network.carriers import carrier, watch_carriers
 from vtunlib.network.item import Item
 from vtunlib.network.links import Bridge, LinkUp, Port, Tun
-from vtunlib.network.policy import NftTable, Sysctl
+from vtunlib.network.policy import NftTable, Sysctl, rule_set
 
 __all__ = [
     "Address",
@@ -27,5 +27,6 @@ __all__ = [
     "Tun",
     "carrier",
     "forget",
+    "rule_set",
     "watch_carriers",
 ]

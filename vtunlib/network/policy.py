@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Hashable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from vtunlib.errors import RdvError
 from vtunlib.network.item import Item
@@ -61,12 +62,19 @@ class NftTable(Item):
         return found[1] if found else ""
 
 
-def _nft(commands: str, *, terse: bool = False) -> str:
+def rule_set() -> list[dict[str, Any]]:
+    """All tables of nftables, whoever made them, as libnftables-json(5) has them. Raises RdvError."""
+    found: list[dict[str, Any]] = json.loads(_nft("list ruleset", as_json=True))["nftables"]
+    return found
+
+
+def _nft(commands: str, *, terse: bool = False, as_json: bool = False) -> str:
     """What libnftables answers, one transaction. Its netlink socket is opened in this thread's namespace."""
     from nftables import Nftables
 
     nft = Nftables()
     nft.set_terse_output(terse)
+    nft.set_json_output(as_json)
     status, output, error = nft.cmd(commands)
     if status:
         lines = [line for line in str(error).splitlines() if line.strip()]
