@@ -9,6 +9,7 @@ the job that it began does not.
 from __future__ import annotations
 
 import select
+import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -72,6 +73,12 @@ def reload(unit: str, *, deadline: float = 20.0) -> None:
     """Have `unit` read its configuration anew, and wait until it has. Raises RdvError, Timeout."""
     with _connection() as bus:
         _job(bus, unit, deadline, lambda: _call(bus, b"ReloadUnit", b"ss", unit, "replace"))
+
+
+def send_signal(unit: str, number: signal.Signals) -> None:
+    """Send a signal to the main process of `unit`. Raises NotFound, RdvError."""
+    with _connection() as bus:
+        _call(bus, b"KillUnit", b"ssi", unit, "main", int(number))
 
 
 def start_transient(

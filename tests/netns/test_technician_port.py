@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import socket
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -136,6 +137,22 @@ def test_the_port_s_address_is_reached_through_the_port_alone(desk: Desk) -> Non
     network.set(laptop.addressed(PORT, ADDRESS))
     assert subprocess.run(neighbour, check=False, capture_output=True).returncode != 0
     assert desk.pings(str(ADDRESS.ip))
+
+
+def answer_as_a_dhcp_server() -> None:
+    """Send what is taken for one's answer by its port."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("", 67))
+        server.sendto(b"offer", ("192.168.38.226", 68))
+
+
+def test_before_it_is_known_whose_network_is_there_no_dhcp_answer_leaves(desk: Desk) -> None:
+    network = Network(desk.master)
+    network.set(laptop.addressed(PORT, ADDRESS, answering=False))
+    with pytest.raises(PermissionError):  # nft(8): a packet of this host's own that is dropped
+        inside(desk.master, answer_as_a_dhcp_server)
+    network.set(laptop.addressed(PORT, ADDRESS))
+    inside(desk.master, answer_as_a_dhcp_server)
 
 
 def test_all_of_it_can_be_taken_away(desk: Desk) -> None:

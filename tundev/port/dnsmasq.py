@@ -8,6 +8,7 @@ Where the bus fails they are in its configuration, and it is started anew.
 from __future__ import annotations
 
 import logging
+import signal
 from collections.abc import Callable, Sequence
 
 from dbus_fast.aio.message_bus import MessageBus
@@ -64,6 +65,19 @@ def serve(port: str, text: str) -> bool:
     file.write_text(text, encoding="ascii")
     units.restart(unit)
     return True
+
+
+def hold(port: str) -> None:
+    """Have it do nothing; what is asked meanwhile is kept for it by the kernel. Synchronous. Raises RdvError.
+
+    systemd wakes it again where it is to end (systemd.kill(5), SIGCONT).
+    """
+    units.send_signal(paths.dhcp_service(port), signal.SIGSTOP)
+
+
+def release(port: str) -> None:
+    """Have it go on. Synchronous. Raises RdvError."""
+    units.send_signal(paths.dhcp_service(port), signal.SIGCONT)
 
 
 def stop(*, but: str = "") -> None:

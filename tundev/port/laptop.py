@@ -87,10 +87,13 @@ class OutOfBridges(Item):
         """Nobody wants it back in there."""
 
 
-def firewall(port: str, address: ipaddress.IPv4Interface | None = None) -> NftTable:
+def firewall(
+    port: str, address: ipaddress.IPv4Interface | None = None, *, answering: bool = True
+) -> NftTable:
     """The laptop may ask this device for an address, a name, its page and an echo; nothing else.
 
-    address: this device's on the port; nobody reaches it but through the port.
+    address: this device's on the port; nobody reaches it but through the port. answering: whether a
+    DHCP server's answers leave by the port.
     """
     rules = [
         f'iifname "{port}" {_ANSWERS}',
@@ -104,6 +107,9 @@ def firewall(port: str, address: ipaddress.IPv4Interface | None = None) -> NftTa
         rules.append(f'iifname != "lo" ip daddr {address.ip} drop')
     lines = ["  chain input {", "    type filter hook input priority filter; policy accept;"]
     lines += [*(f"    {rule}" for rule in rules), "  }"]
+    if not answering:
+        lines += ["  chain output {", "    type filter hook output priority filter; policy accept;"]
+        lines += [f'    oifname "{port}" udp sport 67 drop', "  }"]
     return NftTable("inet", paths.PORT_NFT_TABLE, "\n".join(lines))
 
 
@@ -119,11 +125,11 @@ def closed(port: str) -> list[Item]:
     ]
 
 
-def addressed(port: str, address: ipaddress.IPv4Interface) -> list[Item]:
-    """With this device's address in the laptop's network."""
+def addressed(port: str, address: ipaddress.IPv4Interface, *, answering: bool = True) -> list[Item]:
+    """With this device's address in the laptop's network. answering: as `firewall` has it."""
     _, *others = closed(port)
     return [
-        firewall(port, address),
+        firewall(port, address, answering=answering),
         *others,
         OutOfBridges(port),
         Rule(OWN_SUBNET_PRIORITY, iif=port, to=address.network, table=LOCAL_TABLE),

@@ -20,9 +20,12 @@ from tundev.port.adapters import Adapter
 from tundev.port.life import HELD, Facts, Loan
 from tundev.port.subnets import Subnet
 from vtunlib.errors import RdvError
-from vtunlib.network import Network
+from vtunlib.network import LinkUp, Network
 from vtunlib.network.kernel import Kernel
 from vtunlib.threads import to_its_end
+
+_COMING = frozenset({PortState.NO_CABLE, PortState.CHECKING})
+"""States that READY may follow."""
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +46,7 @@ class Port:
         self._in_config: tuple[str, ...] = ()
         self._home: Subnet | None = None
         self._replug_due = False
+        self._new = self._held = False
 
     def adopt(self) -> None:
         """Take over what a watcher that is dead by now has set. Raises RdvError."""
@@ -52,13 +56,14 @@ class Port:
     def close(self, adapter: Adapter | None) -> None:
         """No addresses for anybody, and no way but that of a session that is there still. Raises RdvError."""
         dnsmasq.stop()
+        self._held = False
         self._network.set(laptop.closed(adapter.name) if adapter else [])
         self.subnet = self.servers = None
 
     def new_adapter(self) -> None:
         """Forget what was of the adapter before."""
         self.replugged = self._home = None
-        self._replug_due = False
+        self._replug_due, self._new = False, True
 
     def make(self, facts: Facts, state: PortState, rdv: Iterable[ipaddress.IPv4Address]) -> None:
         """Make of it what the facts ask for. Synchronous, by asyncio.to_thread. Raises RdvError.
@@ -66,6 +71,9 @@ class Port:
         rdv: the server's addresses.
         """
         adapter, loan = facts.adapter, facts.loan
+        if adapter is not None and loan is None and state in _COMING:
+            self._prepare(adapter, rdv)
+            return
         if adapter is None or state not in HELD or facts.bridged:
             self.close(adapter)
             self._replug_due = adapter is not None and (self._replug_due or state is PortState.BORROWED)
@@ -78,8 +86,31 @@ class Port:
             self._in_config = ()  # they would stay, whatever it is told on the bus
         if dnsmasq.serve(adapter.name, dnsmasq.config(adapter.name, subnet, self._in_config)):
             self.servers = None
+        elif self._held:
+            dnsmasq.release(adapter.name)
+        self._held = False
         if self._replug_due or former not in (None, subnet):
             self.replug(adapter)
+
+    def _prepare(self, adapter: Adapter, rdv: Iterable[ipaddress.IPv4Address]) -> None:
+        """All but answering: what a laptop asks while it is looked whether it is one is answered afterwards.
+
+        It asks when it has a link, and then not for seconds: a new adapter gets its link last.
+        """
+        self.subnet = self.servers = None
+        subnet = self.choose(adapter, None, rdv)
+        items = laptop.addressed(adapter.name, subnet.address, answering=False)
+        if self._new:
+            self._held = False
+            dnsmasq.stop()  # it may be bound to an interface of the same name that is gone
+            self._network.set([item for item in items if not isinstance(item, LinkUp)])
+        else:
+            self._network.set(items)
+        if dnsmasq.serve(adapter.name, dnsmasq.config(adapter.name, subnet)) or not self._held:
+            dnsmasq.hold(adapter.name)
+            self._held = True
+        self._network.set(items)
+        self._new = False
 
     def choose(self, adapter: Adapter, loan: Loan | None, rdv: Iterable[ipaddress.IPv4Address]) -> Subnet:
         """The subnet that `make` gives the laptop. Synchronous. Raises RdvError."""
