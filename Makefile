@@ -15,7 +15,7 @@ SCRIPTS      = $(shell grep -rlIE --exclude-dir=__pycache__ '^\#!(/usr)?/bin/(en
 SOURCES      = $(shell find vtunlib rdv tundev rootfs-overlay debian Makefile -type f -not -path '*/__pycache__/*' -not -path 'debian/.debhelper/*')
 
 .DEFAULT_GOAL := help
-.PHONY: help deps check lint test soak demo bench deb image clean
+.PHONY: help deps check lint test soak screenshots demo bench deb image clean
 
 help: ## this list
 	@echo 'Usage: make TARGET'
@@ -38,6 +38,12 @@ test: lint deb ## everything: lint, unit, bus, netns, lab (root)
 
 soak: deps $(ATHERIS) ## fuzz what strangers can send us: SOAK_SECONDS=600 for each target
 	$(ATHERIS) -m tests.fuzz --seconds $(SOAK_SECONDS) --corpus $(CACHE)/corpus
+
+screenshots: deps ## take the pictures of the docs anew (root)
+	$(PYTHON) -m pytest -q tests/browser/test_page.py -k scene
+	for picture in $$(grep -oh 'images/[a-z-]*\.png' docs/*.md | sort -u); do \
+	  cp "build/screenshots/$${picture#images/}" "docs/$$picture"; \
+	done
 
 demo: deps deb ## three machines, one session, one command (root)
 	$(PYTHON) -m tests.lab demo

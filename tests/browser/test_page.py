@@ -226,7 +226,7 @@ def test_an_attempt_that_begins_anew_does_not_hide_where_the_last_one_failed(ope
         ("LAN_wait", "no network", "Network"),
     ):
         stage.agent(state=state, failure=failure, failure_class="RdvUnreachable")
-        page.until_text(failure, "#rdv")
+        page.until_text(failure[1:], "#rdv")
         assert page.read(failed).split("\n")[0] == named
 
 

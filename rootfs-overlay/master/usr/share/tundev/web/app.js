@@ -9,7 +9,7 @@ import { Server } from "/static/server.js";
 import { drawSession, tickSession } from "/static/session.js";
 import { drawSites, startSites } from "/static/sites.js";
 import { aboutSession, drawChecks, drawStatus, drawTrouble } from "/static/status.js";
-import { plain } from "/static/words.js";
+import { plain, sentence } from "/static/words.js";
 
 /** A stream that is back within this time was not worth a word, ms. */
 const CALM = 1200;
@@ -68,7 +68,7 @@ function drawEnded(view) {
   const trouble = !ended.wished && aboutSession(model) ? model.state.trouble : null;
   card.classList.toggle("bad", !ended.wished);
   write(find("h2", card), plain(trouble?.title ?? "The session is over"));
-  write(find("[data-is=text]", card), plain(trouble?.text ?? ended.text));
+  write(find("[data-is=text]", card), sentence(plain(trouble?.text ?? ended.text)));
   drawChecks(find("[data-is=checks]", card), trouble?.checks);
   show(find("#again"), Boolean(model.wish));
 }

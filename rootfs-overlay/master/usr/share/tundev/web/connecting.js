@@ -3,7 +3,7 @@
 import { drawWays } from "/static/ask.js";
 import { element, fill, find, icon, show, write } from "/static/dom.js";
 import { aboutSession, drawChecks } from "/static/status.js";
-import { MODES, plain } from "/static/words.js";
+import { MODES, plain, sentence } from "/static/words.js";
 
 export function drawConnecting(model) {
   const failed = model.view === "failed";
@@ -53,8 +53,4 @@ function drawSteps(model, failed) {
     made.dataset.text = text;
     return made;
   }));
-}
-
-function sentence(text) {
-  return text && text[0].toLocaleUpperCase() + text.slice(1);
 }

@@ -12,9 +12,9 @@ export function drawStatus(model) {
   const { port } = state;
   const words = portWords(port);
   drawTile(find("#port"), words);
-  const notes = [words.what, ...(port?.waiting ?? []).map((other) => `${plain(other)} waits`), port?.moved && plain(port.moved)];
-  const told = notes.filter(Boolean);
-  fill(find("#port [data-is=notes]"), told, () => told.map((note) => element("li", {}, note)));
+  const others = [...(port?.waiting ?? []).map((other) => `${other} waits`), ...(port?.left_alone ?? [])];
+  const notes = [words.what, ...others, port?.moved].filter(Boolean).map(plain);
+  fill(find("#port [data-is=notes]"), notes, () => notes.map((note) => element("li", {}, note)));
   drawTile(find("#rdv"), serverWords(agent));
   drawChain(model);
 }

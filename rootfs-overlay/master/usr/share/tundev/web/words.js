@@ -11,6 +11,11 @@ export function plain(text) {
   return String(text ?? "").replace(BIDI_AND_CONTROL, "\ufffd");
 }
 
+/** It begins with a capital, as what stands alone does. */
+export function sentence(text) {
+  return text && text[0].toLocaleUpperCase() + text.slice(1);
+}
+
 /** The name a person knows a site by. */
 export function siteName(row) {
   return plain(row.label || row.id);
@@ -88,7 +93,7 @@ export function portWords(port) {
     return { tone: "bad", title: "Adapter unknown", text: "The adapter's service does not answer." };
   }
   const what = plain(port.product || port.interface || "");
-  const reason = plain(port.reason ?? "");
+  const reason = sentence(plain(port.reason ?? ""));
   switch (port.state) {
     case "absent":
       return { tone: "wait", title: "No adapter", text: "Plug the USB adapter into the master." };
@@ -152,7 +157,7 @@ export function serverWords(agent) {
     const way = agent.transport && agent.transport !== "ssh" ? ` by ${plain(agent.transport).replace("tls", "TLS")}` : "";
     return { tone: "ok", title: "Connected", text: `${server}${way}`, note: plain(agent.note ?? "") };
   }
-  if (agent.failure) return { tone: "bad", title: "Not connected", text: plain(agent.failure) };
+  if (agent.failure) return { tone: "bad", title: "Not connected", text: sentence(plain(agent.failure)) };
   return { tone: "busy", title: "Connecting", text: server };
 }
 
