@@ -27,6 +27,7 @@ from tundev.port.strangers import SO_ATTACH_FILTER
 from tundev.portal import URL_LIMIT, judge
 from tundev.proxy import connect_through
 from tundev.shell_client import Shell
+from tundev.web import bodies
 from vtunlib import words
 from vtunlib.errors import RdvError
 from vtunlib.tunnel import Role, TunnelMode, VtunParameters
@@ -224,6 +225,19 @@ def portal(data: bytes) -> None:
     assert told_where is None or (told_where.isprintable() and len(told_where) <= URL_LIMIT)
 
 
+def page_bodies(data: bytes) -> None:
+    """What a browser posts to the master's page; a wish that is taken can be given to the agent."""
+    for parse in (bodies.wish, bodies.pin, bodies.nothing):
+        try:
+            taken = parse(data)
+        except RdvError as error:
+            told(error)
+        else:
+            if isinstance(taken, bodies.Wish):
+                assert (taken.onsite + taken.reason).isprintable() and taken.mode in list(TunnelMode)
+                assert 0 <= taken.seconds < 2**32 and 0 <= taken.patience < 2**32  # `u` on the bus
+
+
 TARGETS: Mapping[str, Callable[[bytes], None]] = {
     "shell": shell,
     "answers": answers,
@@ -236,6 +250,7 @@ TARGETS: Mapping[str, Callable[[bytes], None]] = {
     "proxy": proxy,
     "portal": portal,
     "frames": port_frames,
+    "page_bodies": page_bodies,
     "erasure": erasure,
     "grammar": grammar,
 }
