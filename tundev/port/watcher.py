@@ -24,7 +24,7 @@ from tundev.contract import (
     PortState,
 )
 from tundev.port import dnsmasq, events, life, others, surroundings, told
-from tundev.port.adapters import Choice
+from tundev.port.adapters import Adapter, Choice
 from tundev.port.cable import Cable
 from tundev.port.life import HELD, Facts, Loan
 from tundev.port.lookout import Lookout
@@ -193,20 +193,22 @@ class Watcher:
             await self._changed.wait()
             self._changed.clear()
             waiting, self._waiting = self._waiting, []
-            self._trouble = None
+            self._trouble, adapter = None, self._facts.adapter
             try:
                 await self._settle()
             except RdvError as error:
-                self._failed(error)
+                self._failed(error, adapter)
             for future in waiting:
                 if not future.done():
                     future.set_result(None)
 
-    def _failed(self, error: RdvError) -> None:
+    def _failed(self, error: RdvError, adapter: Adapter | None) -> None:
+        """adapter: which the port was to be."""
+        now = self._facts.adapter
+        same = adapter is None or (now is not None and now.plug == adapter.plug)
+        if not same or (adapter is not None and not Path("/sys/class/net", adapter.name).exists()):
+            return  # it went away meanwhile, which is told, or about to be
         self._trouble = error
-        adapter = self._facts.adapter
-        if adapter is not None and not Path("/sys/class/net", adapter.name).exists():
-            return  # it went away meanwhile, which is about to be told
         log.error("cannot set the port up: %s", error)
         state = life.next_state(self._facts)
         self._announce(PortState.CHECKING if state in HELD else state)
