@@ -204,6 +204,20 @@ def test_a_cookie_planted_before_the_login_is_worth_nothing_after_it() -> None:
     attack(told, settings=WITH_PIN)
 
 
+def test_a_window_of_before_another_login_looks_no_longer() -> None:
+    async def told(server: Server, visitor: Visitor) -> None:
+        assert (await visitor.login("4711"))[0] == 200
+        async with visitor.events() as events:
+            await events.next()
+            assert (await visitor.login("4711"))[0] == 200
+            server.agent.tell(rtt_ms=1.0)
+            with pytest.raises(EOFError):
+                while True:
+                    assert "rtt_ms" not in (await events.next())[1]["agent"]
+
+    attack(told, settings=WITH_PIN)
+
+
 def test_guessing_is_slowed_for_all_together_also_all_at_once(caplog: pytest.LogCaptureFixture) -> None:
     async def told(server: Server, visitor: Visitor) -> None:
         async with visiting(server) as other:

@@ -183,6 +183,8 @@ class App:
         try:
             await answer.prepare(request)
             async for chunk in reader.chunks():
+                if not self._signed_in(request):  # and who looks is here, so it is not idle
+                    break
                 async with asyncio.timeout(SLOW_SECONDS):
                     await answer.write(chunk.encode())
         except TimeoutError:
