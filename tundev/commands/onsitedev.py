@@ -37,7 +37,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("-d", dest="debug", action="store_true", help="say more")
     parser.set_defaults(command=None)
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    commands = parser.add_subparsers(dest="command", metavar="[COMMAND]")
     for name in dict.fromkeys(WORDS.values()):
         importlib.import_module(f"tundev.commands.{name}").add_parser(commands)
     return parser

@@ -48,6 +48,8 @@ _SHOWN: Mapping[str, frozenset[str]] = {
 later version adds."""
 _SECRET_KEY = re.compile(r"pass|psk|pin|puk|key|secret|token|user|identity|proxy|code", re.IGNORECASE)
 """A key of the configuration whose value is looked for in all else too: not each word of it is a secret."""
+_ESCAPED = re.compile(r"(%|\\u)((?<=%)[0-9A-Fa-f]{2}|(?<=u)[0-9A-Fa-f]{4})")
+"""As in URLs and in JSON."""
 
 
 class Scrubber:
@@ -60,14 +62,16 @@ class Scrubber:
             for form in _forms(secret):
                 (long if len(form) >= _SHORT else short).add(form)
         # The longest first: a part of a form that is left standing would be told.
-        words = [re.escape(form) for form in sorted(long, key=len, reverse=True)]
-        words += [rf"(?<![A-Za-z0-9]){re.escape(form)}(?![A-Za-z0-9])" for form in sorted(short)]
-        self._known = re.compile("|".join(words), re.IGNORECASE) if words else None
+        self._long = sorted(long, key=len, reverse=True)
+        words = "|".join(re.escape(form) for form in sorted(short, key=len, reverse=True))
+        self._short = re.compile(rf"(?<![A-Za-z0-9])(?:{words})(?![A-Za-z0-9])") if words else None
 
     def text(self, text: str) -> str:
         """The text without them."""
-        if self._known is not None:
-            text = self._known.sub(LEFT_OUT, text)
+        for form in self._long:  # far faster than one expression of hundreds of forms
+            text = text.replace(form, LEFT_OUT)
+        if self._short is not None:
+            text = self._short.sub(LEFT_OUT, text)
         return _FORMS.sub(lambda found: found["kept"] or LEFT_OUT, text)
 
     def data(self, value: Any) -> Any:
@@ -91,6 +95,10 @@ def _forms(secret: str) -> set[str]:
         *(json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]),
         *(raw.hex(), raw.hex(" "), raw.hex(":")),
     }
+    # Hexadecimal digits, of all or of what is escaped, may be small or great.
+    forms |= {_ESCAPED.sub(lambda found: found[0].lower(), form) for form in forms}
+    forms |= {_ESCAPED.sub(lambda found: found[1] + found[2].upper(), form) for form in forms}
+    forms |= {raw.hex().upper(), raw.hex(" ").upper(), raw.hex(":").upper()}
     for before in range(3):  # as base64 has it where 0, 1 or 2 bytes of something stand before it
         # The characters at both ends that depend on what stands beside it are not of it.
         coded = base64.b64encode(b"\0" * before + raw).decode().rstrip("=")
