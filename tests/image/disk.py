@@ -22,6 +22,7 @@ from tests.lab.roles import DIST, PACKAGES, Role, packages_of
 KEPT = 2  # disks of former packages that stay
 SIZE = "2G"  # sparse
 
+# The guest agent would tell of each time that it was asked whether a command has ended.
 # $1 the root, $2 a folder for what is written above it, $3 the disk's file, $4 its size, then the packages.
 _INSTALL = r"""
 set -eu
@@ -35,6 +36,9 @@ mkdir "$new/debs"
 cp "$@" "$new/debs"
 chroot "$new" sh -c 'DEBIAN_FRONTEND=noninteractive dpkg --force-unsafe-io --install /debs/*.deb'
 rm -r "$new/debs"
+quiet=$new/etc/systemd/system/qemu-guest-agent.service.d
+mkdir "$quiet"
+printf '[Service]\nLogLevelMax=notice\n' > "$quiet/quiet.conf"
 umount "$new/proc"
 mke2fs -q -t ext4 -O ^has_journal -L root -d "$new" "$disk" "$size"
 """

@@ -12,14 +12,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
-from tests.image.agent import PORT, Agent
+from tests.image.agent import DEADLINE, PORT, Agent
 from tests.image.channel import Message, Port
 from tests.image.disk import Disk
 from tests.image.monitor import Monitor
 from tests.lab.host import Host
 from tests.lab.process import LabError, Program, Result
 
-BOOT_DEADLINE = 300.0
+BOOT_DEADLINE = 400.0
 CONNECT_DEADLINE = 20.0
 MEMORY = "1G"
 CPU = "cortex-a72"
@@ -35,7 +35,7 @@ _DRIVERS = "modprobe.blacklist=cdc_subset"
 class Guest:
     """`host` is whose network namespace QEMU runs in: its tap devices are what adapters are wired to.
 
-    The uplink is QEMU's own: DHCP and an address, and nothing beyond it.
+    The uplink is QEMU's own, with DHCP and a router; beyond that is what the namespace reaches.
     """
 
     def __init__(self, name: str, host: Host, disk: Disk, folder: Path) -> None:
@@ -62,7 +62,7 @@ class Guest:
             *("-device", f"virtserialport,id=agent,chardev=agent,name={PORT}"),
             *("-drive", f"if=none,id=root,format=raw,snapshot=on,file={self._disk.image}"),
             *("-device", "virtio-blk-pci,drive=root", "-device", "virtio-rng-pci"),
-            *("-netdev", "user,id=uplink,restrict=on", "-device", "virtio-net-pci,netdev=uplink,romfile="),
+            *("-netdev", "user,id=uplink", "-device", "virtio-net-pci,netdev=uplink,romfile="),
             *("-device", "qemu-xhci,id=usb"),
         ]
 
@@ -89,7 +89,7 @@ class Guest:
         return self.failed_units()
 
     def run(
-        self, argv: Sequence[str], *, deadline: float = 60.0, stdin: str | None = None, check: bool = True
+        self, argv: Sequence[str], *, deadline: float = DEADLINE, stdin: str | None = None, check: bool = True
     ) -> Result:
         """Run a command in it to its end; LabError on a non-zero exit code unless check is False."""
         return self._agent.run(argv, deadline=deadline, stdin=stdin, check=check)
@@ -104,6 +104,10 @@ class Guest:
         if not self._console.exists():
             return ""
         return "\n".join(self._console.read_text(errors="replace").splitlines()[-lines:])
+
+    def clock(self) -> float:
+        """What its clock says now; seconds since the epoch."""
+        return self._agent.clock()
 
     def plug(self, adapter: str, tap: str, mac: str) -> None:
         """Plug a USB-Ethernet adapter in whose cable leads to the tap device of the host."""

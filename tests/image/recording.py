@@ -13,14 +13,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.image.desk import CABLES, Desk
+from tests.image.desk import ADAPTERS, SWITCH_CONFIGURATION, Desk
 from tests.image.guest import Guest
 
-MAC = "52:54:00:12:34:01"
 _TOLD = "/run/recorded"
 _MONITOR = "exec stdbuf -oL udevadm monitor --kernel --udev --property --subsystem-match=net"
 _LISTENS = f"timeout 20 sh -c 'until grep -q ^KERNEL {_TOLD}; do sleep 0.1; done'"
-_SWITCH = "echo 2 > $(ls /sys/bus/usb/devices/1-?/bConfigurationValue)"
 _THERE = "timeout 20 sh -c 'until grep -qs ID_NET_DRIVER={driver} /run/udev/data/n*; do sleep 0.1; done'"
 
 
@@ -54,7 +52,7 @@ def record(desk: Desk, folder: Path) -> None:
     switched = "An adapter of two configurations: plugged in, switched to RNDIS, pulled out."
     with _recording(master, folder / "qemu-rndis_host.txt", switched):
         _plug(master, "cdc_ether")
-        _shell(master, _SWITCH)
+        _shell(master, SWITCH_CONFIGURATION)
         _shell(master, _THERE.format(driver="rndis_host"))
         _unplug(master)
     _shell(master, "modprobe --remove rndis_host cdc_ether && modprobe cdc_subset")
@@ -65,12 +63,12 @@ def record(desk: Desk, folder: Path) -> None:
 
 
 def _plug(master: Guest, driver: str) -> None:
-    master.plug("adapter", CABLES[0], MAC)
+    master.plug(ADAPTERS[0].name, ADAPTERS[0].cable, ADAPTERS[0].mac)
     _shell(master, _THERE.format(driver=driver))
 
 
 def _unplug(master: Guest) -> None:
-    master.unplug("adapter")
+    master.unplug(ADAPTERS[0].name)
     _shell(master, "timeout 20 sh -c 'while grep -qs ID_BUS=usb /run/udev/data/n*; do sleep 0.1; done'")
 
 

@@ -7,9 +7,22 @@ import signal
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from tests.lab.place import NETNS, Place, full_name
 from tests.lab.process import DEADLINE, LabError, Program, Result, run
+
+
+class Runs(Protocol):
+    """Something that commands run on: a host or machine of the lab, or one in QEMU."""
+
+    name: str
+
+    def run(
+        self, argv: Sequence[str], *, deadline: float = ..., stdin: str | None = ..., check: bool = ...
+    ) -> Result:
+        """As `Host.run`."""
+        ...
 
 
 class Host:

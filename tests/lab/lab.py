@@ -26,7 +26,7 @@ from tests.lab.adapter import Adapter
 from tests.lab.base import base_root
 from tests.lab.clean import clean
 from tests.lab.customer import Camera
-from tests.lab.host import Host, Switch, wait_until
+from tests.lab.host import Host, Runs, Switch, wait_until
 from tests.lab.laptop import INTERFACE, Laptop
 from tests.lab.machine import Machine
 from tests.lab.place import Place
@@ -229,7 +229,7 @@ class Lab:
             )
 
     @staticmethod
-    def port(master: Machine) -> dict[str, Any]:
+    def port(master: Runs) -> dict[str, Any]:
         """The technician's port, as its service tells of it; empty where that does not run."""
         name = WATCHER
         call = ["busctl", "--json=short", "call", name.name, name.path, name.interface, GET_INTERFACE]

@@ -41,16 +41,23 @@ class Laptop(Host):
         shutil.copy2(shutil.which("dhclient", path="/usr/sbin:/sbin") or "/sbin/dhclient", self._dhclient)
         self._client: Program | None = None
 
-    def dhcp(self, *, deadline: float = 20.0) -> Lease:
-        """Get a lease as after plugging the cable in: what was had before is forgotten."""
+    def dhcp(self, *, deadline: float = 20.0, once: bool = False) -> Lease:
+        """Get a lease as after plugging the cable in: what was had before is forgotten.
+
+        once: its first question has to be answered, for it asks no second time within a minute.
+        """
         self.forget()
+        configuration = self.path / "dhclient.conf"
+        configuration.write_text(
+            "initial-interval 100;\nbackoff-cutoff 200;\n" if once else "", encoding="ascii"
+        )
         leases = self.path / "leases"
         leases.unlink(missing_ok=True)
         resolver = Path("/etc/netns") / self.netns / "resolv.conf"
         self._client = self.start(
             [
                 *(str(self._dhclient), "-4", "-1", "-d", "-v"),
-                *("-lf", str(leases), "-pf", str(self.path / "dhclient.pid"), "-cf", "/dev/null"),
+                *("-lf", str(leases), "-pf", str(self.path / "dhclient.pid"), "-cf", str(configuration)),
                 *("-sf", str(SCRIPT), "-e", f"RESOLVER={resolver}", INTERFACE),
             ]
         )

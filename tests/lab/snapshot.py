@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, fields
 from typing import Any
 
-from tests.lab.host import Host
+from tests.lab.host import Runs
 
 _UNITS = ["rdv*", "tundev*", "onsitedev*", "masterdev*", "secondary-if-watcher*"]
 # A device that has ever dialled by TLS keeps how.
@@ -49,7 +49,7 @@ class Snapshot:
         return (self.links, self.addresses, self.routes, self.rules, self.nftables, self.sysctls)
 
 
-def snapshot(host: Host) -> Snapshot:
+def snapshot(host: Runs) -> Snapshot:
     """Take one, of the host's own network namespace."""
     return Snapshot(
         links=_json(host, ["ip", "-j", "-d", "link"], _link),
@@ -66,14 +66,14 @@ def snapshot(host: Host) -> Snapshot:
     )
 
 
-def _lines(host: Host, argv: list[str]) -> tuple[str, ...]:
+def _lines(host: Runs, argv: list[str]) -> tuple[str, ...]:
     """Its output's lines."""
     return tuple(
         sorted(line.strip() for line in host.run(argv, check=False).out.splitlines() if line.strip())
     )
 
 
-def _nftables(host: Host) -> tuple[str, ...]:
+def _nftables(host: Runs) -> tuple[str, ...]:
     """Rules with their table and place in it; which table was made first does not matter."""
     found, table, number = [], "", 0
     for line in host.run(["nft", "-s", "list", "ruleset"], check=False).out.splitlines():
@@ -84,7 +84,7 @@ def _nftables(host: Host) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def _json(host: Host, argv: list[str], shown: Any) -> tuple[str, ...]:
+def _json(host: Runs, argv: list[str], shown: Any) -> tuple[str, ...]:
     text = host.run(argv, check=False).out
     return tuple(sorted(shown(item) for item in json.loads(text or "[]") if item))
 
@@ -96,7 +96,7 @@ def _link(link: dict[str, Any]) -> str:
     return " ".join([*words, f"master {link['master']}" if "master" in link else ""]).strip()
 
 
-def _addresses(host: Host) -> tuple[str, ...]:
+def _addresses(host: Runs) -> tuple[str, ...]:
     text = host.run(["ip", "-j", "-4", "address"], check=False).out
     return tuple(
         sorted(
@@ -107,7 +107,7 @@ def _addresses(host: Host) -> tuple[str, ...]:
     )
 
 
-def _units(host: Host) -> tuple[str, ...]:
+def _units(host: Runs) -> tuple[str, ...]:
     listed = _lines(host, ["systemctl", "list-units", "--all", "--plain", "--no-legend", "--full", *_UNITS])
     # A connection's instance has a number that only grows.
     return tuple(
@@ -115,7 +115,7 @@ def _units(host: Host) -> tuple[str, ...]:
     )
 
 
-def _sockets(host: Host) -> tuple[str, ...]:
+def _sockets(host: Runs) -> tuple[str, ...]:
     tcp = _lines(host, ["ss", "-H", "-l", "-n", "-t", "-u"])
     unix = _lines(host, ["ss", "-H", "-l", "-n", "-x"])
     listed = [" ".join((line.split()[0], line.split()[4])) for line in tcp]
@@ -124,7 +124,7 @@ def _sockets(host: Host) -> tuple[str, ...]:
     return tuple(sorted(re.sub(r"/control\.\w+$", "/control", path) for path in listed))
 
 
-def _programs(host: Host) -> tuple[str, ...]:
+def _programs(host: Runs) -> tuple[str, ...]:
     counted: dict[str, int] = {}
     for line in _lines(host, ["ps", "-e", "-o", "comm=,user="]):
         name, _, user = line.partition(" ")
