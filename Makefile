@@ -33,7 +33,7 @@ lint: deps $(RUFF) ## ruff, strict mypy, shellcheck
 check: lint ## lint and the fast tests: unit and bus
 	$(PYTHON) -m pytest tests/unit tests/bus
 
-test: lint deb ## everything: lint, unit, bus, netns, lab (root)
+test: lint deb ## everything: lint, unit, bus, netns, lab, QEMU (root)
 	$(PYTHON) -m pytest tests
 
 soak: deps $(ATHERIS) ## fuzz what strangers can send us: SOAK_SECONDS=600 for each target

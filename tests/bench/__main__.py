@@ -19,6 +19,7 @@ from tests.bench.audit_kills import kill_writers
 from tests.bench.cutting_off import until_cut_off
 from tests.bench.enrolment import enrolments
 from tests.bench.figures import Figure, shown
+from tests.bench.hotplug import hotplug
 from tests.bench.restart import restart
 from tests.lab.lab import Lab
 from tests.lab.process import LabError
@@ -116,7 +117,7 @@ def main() -> int:
         with Lab(name="bench") as lab:
             lab.up()
             figures = measure(lab, arguments.rounds) + by_tls(lab) + enrolments(lab)
-        figures += [*audit_losses(), *restart()]
+        figures += [*audit_losses(), *restart(), *hotplug()]
     except LabError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
