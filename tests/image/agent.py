@@ -70,7 +70,3 @@ class Agent:
         code = state.get("exitcode", 128 + state.get("signal", 0))
         result = Result(tuple(argv), code, out, err, time.monotonic() - started)
         return result.check(self._machine) if check else result
-
-    def close(self) -> None:
-        """Done with it."""
-        self._channel.close()

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 
 from tests.image.agent import DEADLINE, PORT, Agent
-from tests.image.channel import Message, Port
+from tests.image.channel import Channel, Message, Port
 from tests.image.disk import Disk
 from tests.image.monitor import Monitor
 from tests.lab.host import Host
@@ -47,6 +48,7 @@ class Guest:
         self.monitor: Monitor
         self._agent: Agent
         self._qemu: Program | None = None
+        self._open = ExitStack()
 
     def _argv(self, monitor: Port, agent: Port) -> list[str]:
         return [
@@ -73,8 +75,8 @@ class Guest:
         agent = Port(self._folder / "agent", f"{self.name}'s guest agent")
         try:
             self._qemu = self._host.start(self._argv(monitor, agent))
-            self.monitor = Monitor(monitor.accept(CONNECT_DEADLINE))
-            self._agent = Agent(agent.accept(CONNECT_DEADLINE), self.name)
+            self.monitor = Monitor(self._accept(monitor))
+            self._agent = Agent(self._accept(agent), self.name)
             self.monitor.command("cont")
             self.monitor.wait_event(_port_opened, what="the guest agent runs", deadline=deadline)
             self._agent.greet(until - time.monotonic())
@@ -87,6 +89,11 @@ class Guest:
             monitor.close()
             agent.close()
         return self.failed_units()
+
+    def _accept(self, port: Port) -> Channel:
+        channel = port.accept(CONNECT_DEADLINE)
+        self._open.callback(channel.close)
+        return channel
 
     def run(
         self, argv: Sequence[str], *, deadline: float = DEADLINE, stdin: str | None = None, check: bool = True
@@ -132,6 +139,7 @@ class Guest:
         if self._qemu:
             self._qemu.stop()
             self._qemu = None
+        self._open.close()
 
     def __enter__(self) -> Guest:
         return self

@@ -51,7 +51,3 @@ class Monitor:
             except LabError as error:
                 raise LabError(f"waiting until {what}: {error}") from None
             self.events.append(message)
-
-    def close(self) -> None:
-        """Done with it; the machine runs on."""
-        self._channel.close()
