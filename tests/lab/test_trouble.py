@@ -40,9 +40,11 @@ def behind(
         desk.master: desk.lan for desk in lab.plan.desks
     }
     unit = command_of(machine)
+    # Stopped before: what is cut off without a word stays at the RDV for a while.
+    machine.run(["systemctl", "stop", unit])
     try:
         with way(lab.routers[owners[machine.name].name]):
-            machine.run(["systemctl", "restart", unit])
+            machine.run(["systemctl", "start", unit])
             yield
     finally:
         machine.run(["systemctl", "restart", unit])
@@ -62,6 +64,7 @@ def test_a_captive_portal_is_told_with_its_address(lab: Lab, role: str) -> None:
         told = said(machine)
         assert "This network wants a sign-in first:" in told
         assert "Ask the network's administrator to let this device through" in told
+        assert strict.PORTAL_URL in diagnosis(machine)["RDV server"][1]
         if role == "master":
             refused(machine.run(["masterdev", "list"], check=False), CaptivePortal, strict.PORTAL_URL)
 
@@ -74,6 +77,7 @@ def test_an_rdv_that_is_not_reached_is_told_with_what_to_check(lab: Lab) -> None
         assert f"What a network must let out to {RDV_NAME}: TCP 2222 (SSH), or 443 (TLS), and DNS." in told
         listing = lab.master.run(["masterdev", "list"], check=False)
         refused(listing, RdvUnreachable, "not connected to the RDV server", "firewall")
+        assert "firewall" in diagnosis(lab.master)["RDV server"][1]
 
 
 def diagnosis(machine: Machine) -> dict[str, tuple[str, str]]:
@@ -117,17 +121,12 @@ def test_all_is_well_idle_and_in_a_session(lab: Lab) -> None:
         assert bridged["lease"][0] == "open" and "far end" in verdicts(bridged)["ok"]
 
 
-def test_each_break_of_the_way_is_found_where_it_is(lab: Lab) -> None:
+def test_a_break_of_the_way_is_found_where_it_is(lab: Lab) -> None:
     gateway = lab.routers[lab.plan.desks[0].lan.name]
     with strict.no_dns(gateway):
         found = diagnosis(lab.master)
         assert verdicts(found)["failed"][-1] == "DNS" and "192.168.7.1" in found["DNS"][1]
         assert found["RDV server"] == ("open", "not judged: it needs the DNS, which fails")
-    with behind(lab, lab.master, strict.nothing_out):
-        wait_failure(lab.master, "RdvUnreachable")
-        assert "firewall" in diagnosis(lab.master)["RDV server"][1]
-    with behind(lab, lab.master, strict.captive_portal):
-        assert strict.PORTAL_URL in diagnosis(lab.master)["RDV server"][1]
     with stopped(lab.master, "masterdev.service"):
         assert "systemctl status masterdev" in diagnosis(lab.master)["shell"][1]
 
