@@ -40,7 +40,7 @@ soak: deps $(ATHERIS) ## fuzz what strangers can send us: SOAK_SECONDS=600 for e
 	$(ATHERIS) -m tests.fuzz --seconds $(SOAK_SECONDS) --corpus $(CACHE)/corpus
 
 screenshots: deps ## take the pictures of the docs anew (root)
-	$(PYTHON) -m pytest -q tests/browser/test_page.py -k scene
+	$(PYTHON) -m pytest -q tests/browser/test_scenes.py
 	for picture in $$(grep -oh 'images/[a-z-]*\.png' docs/*.md | sort -u); do \
 	  cp "build/screenshots/$${picture#images/}" "docs/$$picture"; \
 	done

@@ -11,13 +11,15 @@ import pytest
 
 from tests.browser.chromium import DESKTOP, Chromium, chromium
 from tests.browser.page import Page
+from tests.browser.scenes import ROWS
 from tests.browser.stage import ADDRESS, MOVED, UPLINK_ADDRESS, UPLINK_URL, URL, Desk, Stage, desk, stage
 from tests.bus.daemon import private_bus
 from tundev.web.pin import PinHash
 from tundev.web.places import NAME
 from tundev.web.settings import PageSettings
 
-OpenStage = Callable[..., tuple[Stage, Page]]
+Staged = tuple[Stage, Page]
+OpenStage = Callable[..., Staged]
 
 
 @pytest.fixture(scope="session")
@@ -57,3 +59,12 @@ def open_stage(
         stage_browser.tidy()
     assert complaints == []
     assert asked <= {ADDRESS, MOVED, UPLINK_ADDRESS, NAME}
+
+
+@pytest.fixture
+def staged(open_stage: OpenStage) -> Staged:
+    """The page with five sites online."""
+    stage, page = open_stage()
+    stage.onsites(*ROWS)
+    page.until(lambda: len(page.sites) == len(ROWS), "all sites are listed")
+    return stage, page

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from ipaddress import IPv4Address, IPv4Network
 
 import pytest
@@ -14,11 +13,11 @@ from tests.browser.page import Page
 from tests.lab import strict
 from tests.lab.host import wait_until
 from tests.lab.lab import Lab
-from tests.lab.machine import Machine
+from tests.lab.test_page import reconfigured
 from tests.lab.test_port import CONFIGURED, OWN, WATCHER, becomes, office, status
 from tests.lab.test_sessions import account, listed, session
 from tests.lab.test_trouble import behind
-from tests.lab.test_wrong_input import CONFIG, configured
+from tests.lab.test_wrong_input import CONFIG
 from tests.lab.topology import CAMERA_NAME, CUSTOMER_LAN
 from tundev.web.places import NAME
 
@@ -62,17 +61,6 @@ def private(host: str) -> bool:
         return False
 
 
-@contextmanager
-def reconfigured(master: Machine, text: str, unit: str) -> Iterator[None]:
-    """A service of the master's with another configuration, and with the former one afterwards."""
-    try:
-        with configured(master, text):
-            master.run(["systemctl", "restart", unit])
-            yield
-    finally:
-        master.run(["systemctl", "restart", unit])
-
-
 def test_a_session_from_the_search_to_its_end(lab: Lab, page: Page) -> None:
     """The camera's page by its name in another tab, live figures, the same in a second window."""
     first = page.driver.current_window_handle
@@ -112,7 +100,7 @@ def test_bridged_the_page_is_silent_until_the_session_is_over(lab: Lab, page: Pa
     page.until_text("This page comes back by itself", "#lost")
     lab.master.run(["masterdev", "disconnect"])
     lab.laptop.dhcp()
-    page.until_view("sites").until_text("the master disconnected", "#ended")
+    page.until_view("sites").until_text("The master disconnected", "#ended")
 
 
 def test_an_onsite_that_is_lost_in_a_session_is_told(lab: Lab, page: Page) -> None:

@@ -1,7 +1,7 @@
 /* A session on its way: each step as it comes, and what to do where one fails. */
 
 import { drawWays } from "/static/ask.js";
-import { element, fill, find, icon, show, write } from "/static/dom.js";
+import { element, find, icon, show, write } from "/static/dom.js";
 import { aboutSession, drawChecks } from "/static/status.js";
 import { MODES, plain, sentence } from "/static/words.js";
 
@@ -39,18 +39,19 @@ function title(model, onsite, failed) {
 function drawSteps(model, failed) {
   const steps = model.steps.length ? model.steps : ["asking the master"];
   const last = failed ? "failed" : model.up ? "done" : "busy";
-  const facts = steps.map((text, at) => ({ text, is: at < steps.length - 1 ? "done" : last }));
   const list = find("#steps");
-  // Only what is new is added, for a screen reader reads what is added.
-  fill(list, facts, () => facts.map(({ text, is }, at) => {
-    const kept = list.children[at];
-    if (kept?.dataset.is === is && kept.dataset.text === text) return kept;
-    const mark = element("span", { class: "step-mark", "aria-hidden": "true" });
-    if (is === "done") mark.append(icon("check"));
-    else if (is === "failed") mark.append(icon("cross"));
-    else mark.append(element("span", { class: "spinner" }));
-    const made = element("li", { "data-is": is }, mark, element("span", {}, sentence(plain(text))));
-    made.dataset.text = text;
-    return made;
-  }));
+  // What is there stays, for a screen reader reads what is added.
+  steps.forEach((text, at) => {
+    const row = list.children[at] ?? list.appendChild(element("li", {}, element("span"), element("span")));
+    write(row.lastElementChild, sentence(plain(text)));
+    mark(row, at < steps.length - 1 ? "done" : last);
+  });
+  while (list.children.length > steps.length) list.lastElementChild.remove();
+}
+
+function mark(row, is) {
+  if (row.dataset.is === is) return;
+  row.dataset.is = is;
+  const sign = { done: () => icon("check"), failed: () => icon("cross"), busy: () => element("span", { class: "spinner" }) }[is];
+  row.firstElementChild.replaceWith(element("span", { class: "step-mark", "aria-hidden": "true" }, sign()));
 }

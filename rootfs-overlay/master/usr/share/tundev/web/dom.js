@@ -6,14 +6,14 @@ export function find(selector, within = document) {
   return within.querySelector(selector);
 }
 
-/** An element; children that are null are left out. */
+/** An element with these attributes and children. */
 export function element(name, attributes = {}, ...children) {
   const made = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) {
     if (key === "class") made.className = value;
     else made.setAttribute(key, value);
   }
-  made.append(...children.filter((child) => child !== null));
+  made.append(...children);
   return made;
 }
 

@@ -9,6 +9,8 @@ const LAST_WAIT = 5000;
 /** Longer than two of the server's signs of life: a stream that is silent for that is dead. */
 const SILENCE = 12000;
 const ANSWER = 8000;
+const FORBIDDEN = 403;
+const LOGIN = "/api/login";
 
 /** An error as the server words it. */
 export class Refusal extends Error {
@@ -26,6 +28,7 @@ export class Server extends EventTarget {
   #timer = 0;
   #silence = 0;
   #skew = 0;
+  #starting = false;
 
   constructor() {
     super();
@@ -43,17 +46,22 @@ export class Server extends EventTarget {
   async start() {
     clearTimeout(this.#timer);
     this.#close();
+    // One at a time: of two answers the one's cookie would not go with the other's token.
+    if (this.#starting) return;
+    this.#starting = true;
     try {
       const session = await this.#session();
       this.#tell("session", session);
       if (!session.pin_needed || session.signed_in) this.#listen();
     } catch {
       this.#lost();
+    } finally {
+      this.#starting = false;
     }
   }
 
   async login(pin) {
-    const session = await this.#post("/api/login", { pin });
+    const session = await this.#post(LOGIN, { pin });
     this.#take(session);
     this.#tell("session", session);
     this.#listen();
@@ -85,18 +93,27 @@ export class Server extends EventTarget {
   async #post(path, body, patience = ANSWER) {
     let answer;
     try {
-      answer = await fetch(path, {
-        method: "POST",
-        headers: { "Content-Type": "application/json", "X-CSRF": this.#csrf ?? "" },
-        body: JSON.stringify(body),
-        signal: AbortSignal.timeout(patience),
-      });
+      answer = await this.#send(path, body, patience);
+      if (answer.status === FORBIDDEN && path !== LOGIN) {
+        // The cookie is another one by now: the master began anew, or another window did.
+        await this.#session();
+        answer = await this.#send(path, body, patience);
+      }
     } catch {
       throw new Refusal({ name: "Lost", text: "the master does not answer", hint: "check the cable to the adapter" });
     }
     const told = await answer.json().catch(() => ({}));
     if (!answer.ok) throw new Refusal(told.error);
     return told;
+  }
+
+  #send(path, body, patience) {
+    return fetch(path, {
+      method: "POST",
+      headers: { "Content-Type": "application/json", "X-CSRF": this.#csrf ?? "" },
+      body: JSON.stringify(body),
+      signal: AbortSignal.timeout(patience),
+    });
   }
 
   #listen() {

@@ -11,9 +11,9 @@ export function plain(text) {
   return String(text ?? "").replace(BIDI_AND_CONTROL, "\ufffd");
 }
 
-/** It begins with a capital, as what stands alone does. */
+/** It begins with a capital, as what stands alone does, unless with a name: rpi1100, rdv.example.com. */
 export function sentence(text) {
-  return text && text[0].toLocaleUpperCase() + text.slice(1);
+  return /^\p{Ll}+(\s|$)/u.test(text) ? text[0].toLocaleUpperCase() + text.slice(1) : text;
 }
 
 /** The name a person knows a site by. */
