@@ -22,9 +22,10 @@ MODEM_DRIVERS = frozenset(
 too, as other drivers do for the modems among their devices."""
 
 _UPLINK = "is this device's uplink"
-_MODEM_PORT = ":020201:"
-"""In ID_USB_INTERFACES: a serial port that takes AT commands (USB CDC ACM, protocol 1). A device that has one
-beside its Ethernet is a modem, though its driver may be cdc_ether and say nothing of that."""
+MODEM_INTERFACES = frozenset({":020201:", ":e00103:"})
+"""In ID_USB_INTERFACES, of modems and telephones whose driver may be cdc_ether or rndis_host and say nothing
+of that: a serial port that takes AT commands (USB CDC ACM, protocol 1) beside the Ethernet, and RNDIS of the
+class for wireless controllers, which is a telephone that shares its connection (Linux, rndis_host.c)."""
 
 _KINDS = {
     "wlan": "is Wi-Fi",
@@ -95,7 +96,8 @@ def device(properties: Mapping[str, str]) -> Device | None:
         bus=properties.get("ID_BUS", ""),
         kind=properties.get("DEVTYPE", ""),
         driver=driver,
-        modem=driver in MODEM_DRIVERS or _MODEM_PORT in properties.get("ID_USB_INTERFACES", ""),
+        modem=driver in MODEM_DRIVERS
+        or any(one in properties.get("ID_USB_INTERFACES", "") for one in MODEM_INTERFACES),
         path=properties.get("ID_PATH", ""),
         usb_id=f"{properties.get('ID_VENDOR_ID', '')}:{properties.get('ID_MODEL_ID', '')}",
         product=_product(properties),

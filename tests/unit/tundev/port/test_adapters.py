@@ -13,7 +13,16 @@ import pytest
 from tests.unit.test_architecture import ROOT
 from tests.unit.tundev.port.replay import Replay, Told, link, plugged, properties, recording, unplugged
 from tundev import config
-from tundev.port.adapters import MODEM_DRIVERS, Adapter, Choice, Device, Network, choose, device
+from tundev.port.adapters import (
+    MODEM_DRIVERS,
+    MODEM_INTERFACES,
+    Adapter,
+    Choice,
+    Device,
+    Network,
+    choose,
+    device,
+)
 
 USB = {"r8152": "eth1", "ax88179": "eth1", "smsc95xx-adapter": "eth1"}
 """Adapters, with the name that the kernel gives them first."""
@@ -27,11 +36,12 @@ OTHERS = {
     "usb-wifi": "is Wi-Fi",
     "cdc-ether-modem": "is a modem",
     "qmi-modem": "is a modem",
+    "rndis-telephone": "is a modem",
     "gadget": "is this device's own side of a USB cable",
 }
 
 
-PLUGGED = {"usb-wifi", "cdc-ether-modem", "qmi-modem"}
+PLUGGED = {"usb-wifi", "cdc-ether-modem", "qmi-modem", "rndis-telephone"}
 """Those of them that a person plugged in."""
 
 
@@ -242,10 +252,12 @@ def test_a_port_of_another_bridge_is_left_alone_and_one_of_our_own_is_the_port_s
     assert names(choose([ADAPTER], Network(ours), config.Master())) == ("eth1", [])
 
 
-def test_the_udev_rule_knows_the_same_drivers_of_modems() -> None:
+def test_the_udev_rule_knows_the_same_modems() -> None:
     (rule,) = (ROOT / "rootfs-overlay/master/usr/lib/udev/rules.d").iterdir()
     lists = re.findall(r'ENV\{ID_(?:NET|USB)_DRIVER\}=="([^"]+)"', rule.read_text())
     assert [set(names.split("|")) for names in lists] == [MODEM_DRIVERS, MODEM_DRIVERS]
+    (interfaces,) = re.findall(r'ENV\{ID_USB_INTERFACES\}=="([^"]+)"', rule.read_text())
+    assert {one.strip("*") for one in interfaces.split("|")} == MODEM_INTERFACES
 
 
 @pytest.mark.parametrize("index", ["", "x", "-1", "٣"])
