@@ -340,7 +340,10 @@ def test_an_interface_that_is_gone_is_told_once_and_found_when_it_is_there() -> 
     async def told(server: Server) -> None:
         server.watcher.tell(interface="tdvnone0")
         await server.until(lambda: not server.listeners.open)
-        server.watcher.tell({PortKey.INTERFACE: "lo"})
+        await server.until(lambda: "cannot be at" in server.settled[-1])
+        server.watcher.tell({PortKey.INTERFACE: None, PortKey.ADDRESS: None})
+        await server.until(lambda: server.settled[-1] == "nowhere: the technician's port has no address")
+        server.watcher.tell(PORT)
         async with visiting(server) as visitor:
             assert (await visitor.state())["page"]["address"] == "127.0.0.1"
 

@@ -169,6 +169,43 @@ def test_only_the_page_s_files_are_served(path: str) -> None:
     attack(told)
 
 
+def test_who_has_not_our_cookie_holds_no_stream() -> None:
+    """As an <img> of another page asks: it names no origin, and cookies of SameSite=Strict stay behind."""
+
+    async def told(server: Server, visitor: Visitor) -> None:
+        for cookie in ("", "tundev=AAAA.BBBB"):
+            visitor.http.cookie_jar.clear()
+            headers = {"Cookie": cookie}
+            async with visitor.http.get(f"{visitor.url}/api/events", headers=headers) as answer:
+                assert answer.status == 403
+            assert server.readers() == 0
+
+    attack(told)
+
+
+@pytest.mark.parametrize("name", ["Cookie", "X-CSRF"])
+def test_a_header_that_is_no_text_is_refused_and_leaves_no_trace(
+    name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def told(_: Server, visitor: Visitor) -> None:
+        (cookie,) = visitor.http.cookie_jar
+        headers = {
+            "Host": visitor.url.removeprefix("http://").encode(),
+            "Content-Type": b"application/json",
+            "Content-Length": b"2",
+            "Connection": b"close",
+            "Cookie": f"tundev={cookie.value}".encode(),
+            "X-CSRF": visitor.csrf.encode(),
+            name: b'tundev="\xff.\xff"',
+        }
+        head = b"".join(b"%s: %s\r\n" % (key.encode(), value) for key, value in headers.items())
+        got = await raw(visitor.url, b"POST /api/connect HTTP/1.1\r\n" + head + b"\r\n{}")
+        assert got.startswith(b"HTTP/1.1 403")
+
+    attack(told)
+    assert [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")] == []
+
+
 # the PIN
 
 
@@ -338,7 +375,9 @@ def test_who_reads_nothing_is_dropped_and_costs_the_others_nothing(monkeypatch: 
     async def told(server: Server, visitor: Visitor) -> None:
         host, _, port = visitor.url.removeprefix("http://").partition(":")
         reader, writer = await asyncio.open_connection(host, int(port), limit=1024)
-        writer.write(f"GET /api/events HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n".encode())
+        (cookie,) = visitor.http.cookie_jar
+        head = f"Host: {host}:{port}\r\nCookie: tundev={cookie.value}\r\n"
+        writer.write(f"GET /api/events HTTP/1.1\r\n{head}\r\n".encode())
         await server.until(lambda: server.readers() == 1)
         server.agent.rows = [{"id": f"rpi{number}", "location": "x" * 500} for number in range(1000)]
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

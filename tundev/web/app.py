@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
@@ -102,10 +103,15 @@ class App:
             guard.check_origin(request.headers)
         if request.method == "POST":
             guard.check_form(request.headers)
-            cookie = request.cookies.get(COOKIE)
-            token = request.headers.get(guard.CSRF)
-            if cookie is None or not self._visitors.knows(cookie) or not self._visitors.holds(cookie, token):
-                raise Refused(403, "this is not a request of the page's own", "load the page again")
+            if not self._visitors.holds(self._own_cookie(request), request.headers.get(guard.CSRF)):
+                raise _not_own()
+
+    def _own_cookie(self, request: web.Request) -> str:
+        """Of one that has asked for a session. Raises Refused."""
+        cookie = request.cookies.get(COOKIE)
+        if cookie is None or not self._visitors.knows(cookie):
+            raise _not_own()
+        return cookie
 
     def _need_pin(self, request: web.Request) -> None:
         if not self._signed_in(request):
@@ -143,8 +149,9 @@ class App:
         throttle = self._throttles[place.kind]
         async with self._judging:  # one at a time: it is much work on purpose
             if wait := throttle.take(_now()):
-                hint = f"try again in {wait:.0f} s"
-                raise Refused(429, "too many wrong PINs", hint, {"Retry-After": f"{wait:.0f}"})
+                seconds = math.ceil(wait)
+                hint = f"try again in {seconds} s"
+                raise Refused(429, "too many wrong PINs", hint, {"Retry-After": str(seconds)})
             right = await asyncio.to_thread(proof.matches, pin)
         if not right:
             log.warning("a wrong PIN from %s", request.remote)
@@ -176,6 +183,8 @@ class App:
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
         self._need_pin(request)
+        # Another page's <img> names no origin, and could hold all streams; SameSite keeps our cookie from it.
+        self._own_cookie(request)
         visitor = connection(request)
         reader = self._page.stream.open(visitor.listener.place.kind, self._page.steps())
         visitor.when_lost = reader.end
@@ -212,6 +221,10 @@ def connection(request: web.Request) -> Connection:
     """The connection that the request came by."""
     assert isinstance(request.protocol, Connection)
     return request.protocol
+
+
+def _not_own() -> Refused:
+    return Refused(403, "this is not a request of the page's own", "load the page again")
 
 
 async def _prepare(_: web.Request, answer: web.StreamResponse) -> None:

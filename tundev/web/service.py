@@ -65,6 +65,8 @@ class Listeners:
         """Listen where the page is wanted now, and nowhere else."""
         for kind in Kind:
             former, place = self.open.get(kind), self._page.places.get(kind)
+            if place is None:
+                self._faults.pop(kind, None)
             if former is not None and place is not None and former.is_for(place):
                 continue
             # The new place first: who is told of it finds it.
@@ -75,8 +77,9 @@ class Listeners:
                 self.open[kind] = opened
                 if kind is Kind.PORT:
                     self._named(opened.place)
-        places = ", ".join(f"{one.place.url} on {one.place.link}" for one in self.open.values())
-        self._settled(places or "nowhere: the technician's port has no address")
+        places = [f"{one.place.url} on {one.place.link}" for one in self.open.values()]
+        told = ", ".join([*places, *self._faults.values()])
+        self._settled(told or "nowhere: the technician's port has no address")
 
     async def _open(self, place: Place) -> Listener | None:
         listener = Listener(place, self._manager, self._port)

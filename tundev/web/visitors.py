@@ -32,7 +32,7 @@ class Visitors:
     def knows(self, cookie: str | None) -> bool:
         """Whether it is one of ours."""
         random, _, mark = (cookie or "").partition(".")
-        return hmac.compare_digest(mark.encode(), self._mark("cookie", random).encode())
+        return hmac.compare_digest(_bytes(mark), self._mark("cookie", random).encode())
 
     def token(self, cookie: str) -> str:
         """What a page that may read our answers, and no other, can send along with this cookie."""
@@ -40,7 +40,7 @@ class Visitors:
 
     def holds(self, cookie: str, token: str | None) -> bool:
         """Whether the token is this cookie's."""
-        return hmac.compare_digest((token or "").encode(), self.token(cookie).encode())
+        return hmac.compare_digest(_bytes(token or ""), self.token(cookie).encode())
 
     def sign_in(self, former: str | None, now: float) -> str:
         """The cookie of who has given the PIN: a new one, for the former may be somebody else's gift."""
@@ -64,4 +64,9 @@ class Visitors:
         return True
 
     def _mark(self, use: str, text: str) -> str:
-        return hmac.new(self._key, f"{use}:{text}".encode(), hashlib.sha256).hexdigest()
+        return hmac.new(self._key, _bytes(f"{use}:{text}"), hashlib.sha256).hexdigest()
+
+
+def _bytes(text: str) -> bytes:
+    """Of a header, in which bytes that are no UTF-8 stand as surrogates."""
+    return text.encode(errors="surrogatepass")
