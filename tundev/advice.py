@@ -104,10 +104,13 @@ def _no_cable(port: Mapping[str, Any]) -> Advice:
 
 
 def _checking(port: Mapping[str, Any]) -> Advice:
-    why = port.get(PortKey.REASON) or "looking whether it leads to a laptop, and not to some network"
+    # A reason is there where it takes longer, and says how long.
+    why = port.get(PortKey.REASON) or (
+        "looking whether it leads to a laptop, and not to some network. This takes a few seconds"
+    )
     return Advice(
         "The adapter is being looked at",
-        f"Before {_adapter(port)} is used: {why}. This takes a few seconds.",
+        f"Before {_adapter(port)} is used: {why}.",
         ["Wait a moment. If it stays so, pull the adapter out and plug it in again."],
     )
 

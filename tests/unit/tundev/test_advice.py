@@ -96,6 +96,13 @@ def test_each_state_of_the_port_that_is_of_no_use_is_told(state: PortState) -> N
     assert state is PortState.ABSENT or "eth1 (AX88179)" in told.text
 
 
+def test_how_long_a_port_is_looked_at_is_told_once() -> None:
+    usual = advice(ONLINE, {**READY, "state": PortState.CHECKING})
+    slow = advice(ONLINE, {**READY, "state": PortState.CHECKING, "reason": "a switch is on it: 40 s"})
+    assert usual and "a few seconds" in usual.text
+    assert slow and slow.text.endswith("a switch is on it: 40 s.")
+
+
 def test_why_a_port_is_refused_is_told_in_the_watchers_words() -> None:
     port = {**READY, "state": PortState.REFUSED, "reason": "a DHCP server answers, 10.0.0.1"}
     told = advice(ONLINE, port)
