@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import resource
+import zlib
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
@@ -294,6 +295,20 @@ def test_a_body_of_a_mebibyte_is_refused_and_not_kept() -> None:
             status, refused = await visitor.post("connect", data=b" " * 2**20)
             assert (status, refused["error"]["name"]) == (413, "UsageError")
         assert (await visitor.post("connect", data=b"{" + b" " * 3000 + b"}"))[0] == 400
+
+    attack(told)
+
+
+def test_a_body_that_grows_when_it_is_unpacked_is_not_unpacked() -> None:
+    packing = zlib.compressobj(9, wbits=31)
+    packed = b"".join(packing.compress(bytes(2**20)) for _ in range(256)) + packing.flush()
+
+    async def told(_: Server, visitor: Visitor) -> None:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        with contextlib.suppress(ConnectionError, OSError):
+            status, refused = await visitor.post("connect", data=packed, headers={"Content-Encoding": "gzip"})
+            assert (status, refused["error"]["name"]) == (413, "UsageError")
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # KiB
 
     attack(told)
 

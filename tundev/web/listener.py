@@ -44,6 +44,7 @@ class Connection(web.RequestHandler):
             max_line_size=2048,
             max_field_size=4096,
             max_headers=64,
+            auto_decompress=False,  # 32 KiB of a body would be 32 MiB here
         )
         self.listener = listener
         self.when_lost: Callable[[], None] | None = None
