@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+from dataclasses import replace
 from pathlib import Path as File
 
 from tundev import lan, paths, portal, reach, settings
@@ -125,11 +126,11 @@ async def _spoken(rdv: Rdv, route: Route, way: Way) -> Way:
             return way
         async with asyncio.timeout(TLS_SECONDS):
             oddity = await left_behind(try_tls, tls_way(rdv, route, way.address))
-        return Way(way.text, oddity=oddity, address=way.address)
+        return replace(way, oddity=oddity)
     except TimeoutError:
-        return Way(way.text, refused=Timeout(f"{way.text} takes a connection and then says nothing"))
+        return replace(way, refused=Timeout(f"{way.text} takes a connection and then says nothing"))
     except RdvError as error:
-        return Way(way.text, refused=error)
+        return replace(way, refused=error)
 
 
 async def _banner(address: str, port: int, text: str) -> None:
