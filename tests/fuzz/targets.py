@@ -11,6 +11,7 @@ import tempfile
 import tomllib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from ipaddress import IPv4Address
 from pathlib import Path
 
 from rdv import settings
@@ -28,6 +29,9 @@ from tundev.portal import URL_LIMIT, judge
 from tundev.proxy import connect_through
 from tundev.shell_client import Shell
 from tundev.web import bodies
+from tundev.web.guard import HTTP_PORT, Refused, check_form, check_host, check_origin
+from tundev.web.places import Kind, Place
+from tundev.web.visitors import Visitors
 from vtunlib import words
 from vtunlib.errors import RdvError
 from vtunlib.tunnel import Role, TunnelMode, VtunParameters
@@ -238,6 +242,19 @@ def page_bodies(data: bytes) -> None:
                 assert 0 <= taken.seconds < 2**32 and 0 <= taken.patience < 2**32  # `u` on the bus
 
 
+def page_headers(data: bytes) -> None:
+    """What a request to the master's page says of itself: it is another's, and refused as such."""
+    text = data.decode(errors="surrogateescape")  # as aiohttp reads headers
+    visitors = Visitors()
+    assert not visitors.knows(text)
+    assert not visitors.holds(visitors.cookie(), text)
+    for check in (lambda headers: check_host(headers, _PAGE, HTTP_PORT), check_origin, check_form):
+        with suppress(Refused):
+            check(dict.fromkeys(("Host", "Origin", "Content-Type"), text))
+
+
+_PAGE = Place(Kind.PORT, IPv4Address("192.168.38.225"), "enx1")
+
 TARGETS: Mapping[str, Callable[[bytes], None]] = {
     "shell": shell,
     "answers": answers,
@@ -251,6 +268,7 @@ TARGETS: Mapping[str, Callable[[bytes], None]] = {
     "portal": portal,
     "frames": port_frames,
     "page_bodies": page_bodies,
+    "page_headers": page_headers,
     "erasure": erasure,
     "grammar": grammar,
 }

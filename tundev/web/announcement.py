@@ -10,10 +10,10 @@ from contextlib import suppress
 from zeroconf import Error, ServiceInfo
 from zeroconf.asyncio import AsyncZeroconf
 
+from tundev.web.guard import HTTP_PORT
 from tundev.web.places import NAME, Place
 
 _SERVICE = "_http._tcp.local."
-HTTP_PORT = 80
 
 log = logging.getLogger(__name__)
 # What it warns of is a cable that is pulled, or what a laptop says wrong.
