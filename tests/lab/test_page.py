@@ -8,11 +8,13 @@ from contextlib import contextmanager
 
 import pytest
 
+from tests.lab import strict
 from tests.lab.host import Host, wait_until
 from tests.lab.lab import Lab
 from tests.lab.machine import Machine
 from tests.lab.page import Browser, answers, resolve
 from tests.lab.test_sessions import account, listed, session
+from tests.lab.test_trouble import behind
 from tests.lab.test_wrong_input import CONFIG, configured
 from tests.lab.topology import CAMERA
 
@@ -205,6 +207,18 @@ def test_the_page_says_what_is_down_and_sees_it_come_back(lab: Lab, unit: str, k
         wait_until(lambda: answers(lab.laptop.netns, PORT), what="the page is back")
     with page.events() as until:
         until("state", lambda state: state[key])
+
+
+def test_a_captive_portal_on_the_uplink_is_told_on_the_page(lab: Lab) -> None:
+    lab.laptop.dhcp()
+    page = Browser(lab.laptop, PORT)
+    page.enter()
+    with page.events() as until:
+        with behind(lab, lab.master, strict.captive_portal):
+            told = until("state", lambda state: "sign-in" in (state["trouble"] or {}).get("title", ""))
+            assert strict.PORTAL_URL in told["trouble"]["text"] and told["trouble"]["checks"]
+            assert told["onsites"] is None
+        until("state", lambda state: state["trouble"] is None and state["onsites"])
 
 
 def test_the_page_s_process_can_read_no_secret_of_the_device(lab: Lab) -> None:
