@@ -131,7 +131,8 @@ class BorrowedPort:
         self._changed()
 
     def _removed(self, _interface: str, reason: str) -> None:
-        if self.state is PortState.REFUSED:
+        # What keeps the port from being used is its reason, too; that a plug was pulled is none.
+        if reason == self.values.get(PortKey.REASON):
             self._lost(SessionFailed(reason), False)
         else:
             self._lost(NoSession(reason), True)
@@ -199,13 +200,12 @@ class BorrowedPort:
         return NotFound(f"{text}: {why}" if why else text, hint)
 
     async def borrow(self, use: Use) -> str:
-        """Take it for a session; the interface's name. Raises RdvError."""
+        """Take it for a session; the interface's name. Raises RdvError.
+
+        `give_back` is due from now on, however this ends: cut off, it may have been lent all the same.
+        """
         self._use = use
-        try:
-            return await self._lend()
-        except BaseException:
-            self._use = None
-            raise
+        return await self._lend()
 
     async def _lend(self) -> str:
         assert self._use is not None

@@ -42,6 +42,11 @@ class FakeWatcher(ServiceInterface):
     def __init__(self, values: dict[str, Any]) -> None:
         self.values = values
         self.asked: list[tuple[Any, ...]] = []
+        self.answering = asyncio.Event()
+        """Cleared, a Borrow waits."""
+        self.answering.set()
+        self.busy = asyncio.Event()
+        """A Borrow has come."""
         super().__init__(WATCHER.interface)
 
     @buses.answers(GET_INTERFACE)
@@ -51,8 +56,10 @@ class FakeWatcher(ServiceInterface):
 
     @buses.answers(BORROW)
     @buses.annotated("a{sv}", mode="s", lan="s", servers="as")
-    def borrow(self, mode, lan, servers):  # type: ignore[no-untyped-def]
+    async def borrow(self, mode, lan, servers):  # type: ignore[no-untyped-def]
         self.asked.append((BORROW, mode, lan, *servers))
+        self.busy.set()
+        await self.answering.wait()
         if self.values[PortKey.STATE] != PortState.READY:
             raise NotFound("the technician's port is not ready")
         return buses.variants(self.values)
@@ -193,6 +200,24 @@ def test_the_adapter_is_waited_for_when_told_to_and_a_look_always() -> None:
     asyncio.run(scenario())
 
 
+def test_a_session_that_is_given_up_while_it_borrows_gives_back() -> None:
+    """Who is cut off in the middle does not know whether the port was lent."""
+
+    async def scenario() -> None:
+        async with desk() as made:
+            watcher = await made.watcher(READY)
+            await made.until(PortState.READY)
+            watcher.answering.clear()
+            borrowing = asyncio.create_task(made.port.borrow(USE))
+            await watcher.busy.wait()
+            borrowing.cancel()
+            await asyncio.gather(borrowing, return_exceptions=True)
+            await made.port.give_back()
+            assert watcher.asked[1:] == [(GIVE_BACK,)]
+
+    asyncio.run(scenario())
+
+
 def test_a_watcher_that_comes_back_is_asked_for_the_port_again() -> None:
     async def scenario() -> None:
         async with desk() as made:
@@ -238,7 +263,7 @@ def test_a_session_whose_watcher_stays_away_or_has_the_port_no_more_ends(
     asyncio.run(scenario())
 
 
-def test_a_pulled_plug_is_a_wish_and_another_network_is_none() -> None:
+def test_a_pulled_plug_is_a_wish_and_another_network_or_a_fault_is_none() -> None:
     async def scenario() -> None:
         async with desk() as made:
             await made.watcher(READY)
@@ -247,9 +272,13 @@ def test_a_pulled_plug_is_a_wish_and_another_network_is_none() -> None:
             made.tell(INTERFACE_REMOVED, "ss", "eth1", "the adapter was unplugged")
             error, wished = await asyncio.wait_for(made.lost.get(), 10)
             assert isinstance(error, NoSession) and str(error) == "the adapter was unplugged" and wished
-            made.becomes(value(PortState.REFUSED, reason="another DHCP server"))
-            made.tell(INTERFACE_REMOVED, "ss", "eth1", "another DHCP server")
-            error, wished = await asyncio.wait_for(made.lost.get(), 10)
-            assert isinstance(error, SessionFailed) and not wished
+            for state, why in (
+                (PortState.REFUSED, "another DHCP server"),
+                (PortState.CHECKING, "tundev-dhcp@eth1.service: failed"),
+            ):
+                made.becomes(value(state, reason=why))
+                made.tell(INTERFACE_REMOVED, "ss", "eth1", why)
+                error, wished = await asyncio.wait_for(made.lost.get(), 10)
+                assert isinstance(error, SessionFailed) and str(error) == why and not wished
 
     asyncio.run(scenario())

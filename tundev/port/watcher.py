@@ -53,6 +53,8 @@ class Watcher:
         self._bus = bus
         self._tell = tell
         self._port = Port(self._master.extremity_subnet, bus)
+        self._agent = ""
+        """Its connection to the bus; empty while none runs."""
         self._choice = Choice()
         self._facts = Facts()
         self._state = PortState.ABSENT
@@ -80,6 +82,8 @@ class Watcher:
         await dnsmasq.on_leases(self._bus, self._leased)
         await buses.on_owner(self._bus, dnsmasq.BUS_NAME, self._dnsmasq_changed)
         await buses.on_owner(self._bus, AGENT.name, self._agent_changed)
+        there = await buses.owner(self._bus, AGENT.name)
+        self._agent = self._agent or there
         if claimed:
             self._facts = replace(self._facts, claimed=True)
             asyncio.get_running_loop().call_later(RECLAIM_SECONDS, self._claim_is_over)
@@ -180,6 +184,7 @@ class Watcher:
 
     def _agent_changed(self, owner: str) -> None:
         """An agent that died has given the port back."""
+        self._agent = owner
         loan = self._facts.loan
         if loan is not None and loan.borrower != owner:
             self._returned(loan)
@@ -275,7 +280,8 @@ class Watcher:
         servers: tuple[ipaddress.IPv4Address, ...],
     ) -> dict[str, Any]:
         """As contract.BORROW. Raises Busy, NotAllowed, NotFound."""
-        if borrower != await buses.owner(self._bus, AGENT.name):
+        # Nothing is awaited before the port is lent: a GiveBack that came after this call would find nothing.
+        if borrower != self._agent:
             raise NotAllowed("the technician's port is lent to the agent alone")
         if self._facts.loan is not None and not self._facts.loan.over:
             raise Busy("a session has the technician's port already")
