@@ -230,6 +230,29 @@ def test_the_agent_killed_has_given_the_port_back(lab: Lab, mode: str) -> None:
     assert lab.laptop.dhcp().server == OWN
 
 
+STEPS = ("asking the RDV", "setting up this end", "waiting for the tunnel", "asking the far end")
+"""Of `masterdev connect`, in this order."""
+
+
+@pytest.mark.parametrize("mode", ["L3", "L2"])
+def test_given_up_or_unplugged_at_any_step_the_port_is_given_back(lab: Lab, mode: str) -> None:
+    connect = ["masterdev", "connect", account(lab, 0), "-m", mode]
+    for step in STEPS:
+        with lab.master.start(connect) as command:
+            command.wait_line(step, deadline=SOON)
+            command.signal(signal.SIGINT)
+            assert command.wait(deadline=SOON) in (0, 130), command.text
+        becomes(lab, "ready")
+        with lab.master.start(connect) as command:
+            command.wait_line(step, deadline=SOON)
+            lab.adapter.pull()
+            command.wait(deadline=SOON)
+        wait_until(lambda: over_everywhere(lab), what="the session is gone everywhere", deadline=SOON)
+        lab.adapter.plug(lab.master)
+        becomes(lab, "ready")
+    assert lab.laptop.dhcp().server == OWN
+
+
 @contextmanager
 def office(host: Host) -> Iterator[None]:
     """An office network with a DHCP server at the other end of the adapter's cable."""
@@ -403,6 +426,8 @@ def test_names_come_back_after_a_dnsmasq_that_did_not_listen_and_one_that_died(l
         assert resolve(lab.laptop) == str(CAMERA)
         kill(lab.master, main_pid(lab.master, unit))
         wait_until(lambda: resolve(lab.laptop) == str(CAMERA), what="names after a crash", deadline=SOON)
+        lab.master.run(["systemctl", "kill", "--signal=TERM", unit])  # which it takes for a good end
+        wait_until(lambda: resolve(lab.laptop) == str(CAMERA), what="names after its end", deadline=SOON)
     assert "dnsmasq is started anew for its servers" in lab.master.journal(WATCHER, lines=50)
     assert resolve(lab.laptop) == ""
 
