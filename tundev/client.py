@@ -112,11 +112,12 @@ def _check_config() -> None:
 
 
 def until_signal() -> asyncio.Event:
-    """Set by Ctrl-C and SIGTERM from now on."""
+    """Set by Ctrl-C, SIGTERM and, unless nohup(1) wishes otherwise, the end of the terminal; from now on."""
     event = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, event.set)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+            loop.add_signal_handler(number, event.set)
     return event
 
 

@@ -55,6 +55,8 @@ class FakeAgent(ServiceInterface):
         self.going_on = asyncio.Event()
         """Cleared, a Connect waits."""
         self.going_on.set()
+        self.left = asyncio.Event()
+        """A Disconnect has come."""
         super().__init__(AGENT.interface)
 
     async def start(self) -> None:
@@ -100,6 +102,7 @@ class FakeAgent(ServiceInterface):
     @buses.annotated("")
     def disconnect(self):  # type: ignore[no-untyped-def]
         self.asked.append((contract.DISCONNECT, []))
+        self.left.set()
         if not self.state[Key.SESSION]:
             raise NoSession("there is no session")
 

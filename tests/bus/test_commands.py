@@ -17,6 +17,7 @@ from tests.bus.page import FakeAgent, FakeWatcher
 from tests.unit.test_architecture import ROOT
 from tundev.contract import PortState
 from tundev.states import State
+from vtunlib.errors import NoSession
 
 pytestmark = pytest.mark.usefixtures("system_bus")
 
@@ -43,9 +44,9 @@ class Shown:
                 await self._more.wait()
         return self.text
 
-    async def interrupted(self) -> int:
-        """Its exit code after Ctrl-C."""
-        self.process.send_signal(signal.SIGINT)
+    async def interrupted(self, number: signal.Signals = signal.SIGINT) -> int:
+        """Its exit code after Ctrl-C, or another signal."""
+        self.process.send_signal(number)
         async with asyncio.timeout(DEADLINE):
             return await self.process.wait()
 
@@ -196,5 +197,25 @@ def test_the_status_tells_what_is_wrong_and_what_to_check() -> None:
                 assert await shown.process.wait() == 0
                 told = json.loads(await shown.until(lambda text: text.endswith("}\n")))
             assert "a DHCP server answers" in told["trouble"]["text"]
+
+    asyncio.run(look())
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP], ids=["ctrl-c", "terminal-gone"])
+def test_who_leaves_while_the_adapter_is_waited_for_leaves_no_session_behind(number: signal.Signals) -> None:
+    """Else it would come up with the next adapter, and nobody would know of it."""
+
+    async def look() -> None:
+        async with services() as (agent, _):
+            agent.steps = ["waiting for the adapter"]
+            agent.going_on.clear()
+            async with masterdev("connect", "rpi1100", "--wait", "60") as shown:
+                await shown.until(lambda text: "- waiting for the adapter" in text)
+                leaving = asyncio.create_task(shown.interrupted(number))
+                async with asyncio.timeout(DEADLINE):
+                    await agent.left.wait()
+                agent.outcome = NoSession("the master disconnected")
+                agent.going_on.set()
+                assert await leaving == 130
 
     asyncio.run(look())
