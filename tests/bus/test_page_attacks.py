@@ -354,6 +354,29 @@ def test_who_sends_its_request_drop_by_drop_is_hung_up_on(monkeypatch: pytest.Mo
     attack(told)
 
 
+def test_who_asks_on_and_on_while_it_is_answered_is_hung_up_on() -> None:
+    async def told(server: Server, visitor: Visitor) -> None:
+        host, _, port = visitor.url.removeprefix("http://").partition(":")
+        (cookie,) = visitor.http.cookie_jar
+        asked = "GET {} HTTP/1.1\r\nHost: " + f"{host}:{port}\r\nCookie: tundev={cookie.value}\r\n\r\n"
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(asked.format("/api/events").encode())
+        await server.until(lambda: server.readers() == 1)
+        writer.write(asked.format("/").encode() * (listener.AHEAD + 1))
+        async with asyncio.timeout(10):
+            with contextlib.suppress(ConnectionError):
+                await reader.read()
+        await server.until(lambda: server.readers() == 0)
+        writer.close()
+        (reader, writer) = await asyncio.open_connection(host, int(port))
+        writer.write(asked.format("/").encode() * 2)  # one ahead is none too many
+        for _ in range(2):
+            assert b"200 OK" in await reader.readuntil(b"<!DOCTYPE html>")
+        writer.close()
+
+    attack(told)
+
+
 def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tundev.web.app.BODY_SECONDS", 0.3)
 

@@ -26,6 +26,8 @@ KEPT_SECONDS = 30.0
 """How long a connection is kept for the next request."""
 UNACKNOWLEDGED_MS = 30_000
 """TCP_USER_TIMEOUT: who takes nothing for so long is gone, as a laptop that was unplugged is."""
+AHEAD = 8
+"""Requests that may come before the former one is answered (RFC 9112, 9.3.2); browsers send none."""
 BACKLOG = 32
 
 log = logging.getLogger(__name__)
@@ -57,6 +59,13 @@ class Connection(web.RequestHandler):
             self.force_close()
             return
         self._too_slow = asyncio.get_running_loop().call_later(HEAD_SECONDS, self.force_close)
+
+    def data_received(self, data: bytes) -> None:
+        """Taken in; who asks on and on while it is answered is hung up on, for aiohttp would keep it all."""
+        super().data_received(data)
+        if len(self._messages) > AHEAD:
+            self._messages.clear()
+            self.force_close()
 
     def asked(self) -> None:
         """Its first request has come, whole head."""
