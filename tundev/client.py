@@ -53,6 +53,8 @@ class ServiceClient:
                 deadline=deadline,
             )
         except NotRunning:
+            if await buses.owner(self.bus, contract.name):
+                raise  # it speaks of another service, which it needs
             _check_config()
             raise NotRunning(
                 f"{contract.unit} does not run", f"'systemctl status {contract.unit}' says why"

@@ -17,7 +17,7 @@ from tests.bus.page import FakeAgent, FakeWatcher
 from tests.unit.test_architecture import ROOT
 from tundev.contract import PortState
 from tundev.states import State
-from vtunlib.errors import NoSession
+from vtunlib.errors import NoSession, NotRunning
 
 pytestmark = pytest.mark.usefixtures("system_bus")
 
@@ -217,5 +217,18 @@ def test_who_leaves_while_the_adapter_is_waited_for_leaves_no_session_behind(num
                 agent.outcome = NoSession("the master disconnected")
                 agent.going_on.set()
                 assert await leaving == 130
+
+    asyncio.run(look())
+
+
+def test_a_service_that_the_agent_misses_is_named_and_not_the_agent() -> None:
+    async def look() -> None:
+        async with services() as (agent, _):
+            hint = "'systemctl status secondary-if-watcher.service' says why"
+            agent.outcome = NotRunning("secondary-if-watcher.service does not run", hint)
+            async with masterdev("connect", "rpi1100") as shown:
+                assert await shown.process.wait() == NotRunning.exit_code
+                told = await shown.until(lambda text: text.endswith("\n"))
+            assert told == f"masterdev: secondary-if-watcher.service does not run; {hint}\n"
 
     asyncio.run(look())
