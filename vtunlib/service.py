@@ -48,4 +48,6 @@ async def until_told(disconnected: asyncio.Future[None]) -> None:
     disconnected.add_done_callback(lambda _: told.set())
     await told.wait()
     if disconnected.done():
+        if not disconnected.cancelled():
+            disconnected.exception()  # taken, or its traceback would be in the journal
         raise RdvError("the connection to the system bus broke")

@@ -1,0 +1,28 @@
+"""What ends a service."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from typing import Any
+
+import pytest
+
+from vtunlib.errors import RdvError
+from vtunlib.service import until_told
+
+
+def test_a_bus_that_breaks_is_told_in_one_line_and_without_a_traceback() -> None:
+    told: list[dict[str, Any]] = []
+
+    async def broken() -> None:
+        raise EOFError
+
+    async def serve() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+        with pytest.raises(RdvError, match="the connection to the system bus broke"):
+            await until_told(asyncio.ensure_future(broken()))
+        gc.collect()  # which is when asyncio tells of what nobody has taken
+
+    asyncio.run(serve())
+    assert not told
