@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.lab.host import wait_until
 from tests.lab.lab import Lab
+from tests.lab.snapshot import wait_as_before
 from tests.lab.topology import topology
 
 _LAB: list[Lab] = []  # what a failing test's report takes the journals from
@@ -40,17 +40,7 @@ def lab(whole_lab: Lab) -> Iterator[Lab]:
     for master in whole_lab.masters:
         master.run(["masterdev", "disconnect"], check=False)
     whole_lab.wait_online()
-    left: list[str] = []
-
-    def nothing_left() -> bool:
-        after = whole_lab.snapshots()
-        left[:] = [f"{name} {line}" for name, was in before.items() for line in was.difference(after[name])]
-        return not left
-
-    try:
-        wait_until(nothing_left, what="everything as before the test", deadline=20, every=0.5)
-    except Exception as error:
-        raise AssertionError("left behind:\n" + "\n".join(left)) from error
+    wait_as_before(before, whole_lab.snapshots)
 
 
 @pytest.hookimpl(hookwrapper=True)  # type: ignore[misc]  # pytest's own decorator has no types in bookworm

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from tests.lab.host import Runs
+from tests.lab.host import Runs, wait_until
+from tests.lab.process import LabError
 
 _UNITS = ["rdv*", "tundev*", "onsitedev*", "masterdev*", "secondary-if-watcher*"]
 # A device that has ever dialled by TLS keeps how.
@@ -64,6 +66,23 @@ def snapshot(host: Runs) -> Snapshot:
         files=_lines(host, ["find", *_FILES, "-printf", "%y %m %u:%g %p\n"]),
         programs=_programs(host),
     )
+
+
+def wait_as_before(
+    before: Mapping[str, Snapshot], now: Callable[[], Mapping[str, Snapshot]], *, deadline: float = 20.0
+) -> None:
+    """Until each machine is as it was; AssertionError with what is left."""
+    left: list[str] = []
+
+    def nothing_left() -> bool:
+        after = now()
+        left[:] = [f"{name} {line}" for name, was in before.items() for line in was.difference(after[name])]
+        return not left
+
+    try:
+        wait_until(nothing_left, what="everything as before", deadline=deadline, every=0.5)
+    except LabError as error:
+        raise AssertionError("left behind:\n" + "\n".join(left)) from error
 
 
 def _lines(host: Runs, argv: list[str]) -> tuple[str, ...]:
