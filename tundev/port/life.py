@@ -88,9 +88,8 @@ def may_borrow(facts: Facts) -> bool:
 def why_removed(state: PortState, facts: Facts) -> str:
     """Why the port is ready no longer, for a person."""
     if state is PortState.CHECKING and facts.loan is not None:
-        return _WHY[
-            PortState.ABSENT
-        ]  # and another was plugged in, or the same again, faster than that was told
+        # Another was plugged in, or the same again, faster than that was told.
+        return _WHY[PortState.ABSENT]
     return facts.stranger or _WHY.get(state, str(state))
 
 
