@@ -51,8 +51,10 @@ dist/.built: $(SOURCES) | deps
 	@tests/build-packages
 	@touch $@
 
-image: ## build a ready-to-flash image (not in this version)
-	@echo 'images are not built yet: see docs/architecture.md' >&2; exit 1
+image: deps deb ## build a ready-to-flash image: ROLE=onsite|master (root; image/README.md)
+	@: $(if $(ROLE),,$(error say which one: make image ROLE=onsite or ROLE=master))
+	@$(PYTHON) -m image.build $(ROLE) $(if $(ARCH),--arch $(ARCH)) $(if $(BASE),--base $(BASE)) \
+	  $(if $(PIGEN),--pigen '$(PIGEN)')
 
 clean: ## remove what was built, and what an interrupted lab left
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
