@@ -22,6 +22,7 @@ from functools import partial
 from pathlib import Path
 
 from image import pigen
+from image.depends import depends
 from image.emulation import emulating
 from image.progress import Progress, table
 from image.recipe import CONFIG, REPOSITORY, Arch, Base, Recipe, keys
@@ -83,9 +84,12 @@ def packages_in(recipe: Recipe, dist: Path) -> list[Path]:
     return found
 
 
-def build(recipe: Recipe, dist: Path, top: Path, lay_out: Callable[[Path], None]) -> None:
-    """Build the image into `dist`, working in `top`, with the pi-gen that `lay_out` leaves in a folder.
+def build(
+    recipe: Recipe, dist: Path, top: Path, lay_out: Callable[[Path], None], into: Path | None = None
+) -> Path:
+    """Build the image of the packages in `dist`, working in `top`; the image, as it is before it is packed.
 
+    lay_out: leaves pi-gen in a folder. into: where the image's files go, packed; None leaves that out.
     Raises Busy where another build works there, and RdvError, which names stage and log.
     """
     debs = packages_in(recipe, dist)
@@ -97,8 +101,14 @@ def build(recipe: Recipe, dist: Path, top: Path, lay_out: Callable[[Path], None]
         shutil.copytree(CONFIG, folders.ours)
         # pi-gen keeps what a stage makes under the stage's name.
         (folders.ours / "stage-tundev").rename(folders.ours / recipe.product)
+        (folders.ours / "stage-depends").rename(folders.ours / recipe.depends)
+        # By such a file pi-gen installs packages; their recommendations are left out.
+        needed = folders.ours / recipe.depends / "00-depends/00-packages-nr"
+        needed.parent.mkdir()
+        needed.write_text("\n".join(depends(debs)) + "\n", encoding="utf-8")
         (folders.ours / "export").rename(folders.ours / f"export-{recipe.role}")
-        _run(recipe, folders, dist.resolve(), debs)
+        _run(recipe, folders, dist.resolve(), debs, into)
+        return folders.work / f"export-{recipe.role}" / f"{recipe.name}.img"
 
 
 @contextmanager
@@ -113,8 +123,8 @@ def _alone(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _run(recipe: Recipe, folders: Folders, dist: Path, debs: Sequence[Path]) -> None:
-    config = _configuration(recipe, folders, dist)
+def _run(recipe: Recipe, folders: Folders, dist: Path, debs: Sequence[Path], into: Path | None) -> None:
+    config = _configuration(recipe, folders, dist, into)
     stages = recipe.stages(folders.pigen, folders.ours)
     product = [*debs, *CONFIG.glob("*.preset"), *CONFIG.glob("*.conf")]
     wanted = keys(stages, [recipe.pin().commit, recipe.system], product)
@@ -136,7 +146,7 @@ def _run(recipe: Recipe, folders: Folders, dist: Path, debs: Sequence[Path]) -> 
         )
 
 
-def _configuration(recipe: Recipe, folders: Folders, dist: Path) -> Path:
+def _configuration(recipe: Recipe, folders: Folders, dist: Path, into: Path | None) -> Path:
     """pi-gen's configuration of this build: the role's, and what only the build knows."""
     values = {
         "IMG_NAME": recipe.name,
@@ -148,6 +158,7 @@ def _configuration(recipe: Recipe, folders: Folders, dist: Path) -> Path:
         "TUNDEV_SOURCE": REPOSITORY,
         "TUNDEV_CONFIG": folders.ours,
         "TUNDEV_DIST": dist,
+        "TUNDEV_INTO": into.resolve() if into else "",
         "TUNDEV_ROLE": recipe.role,
         "TUNDEV_ARCH": recipe.arch,
         "TUNDEV_BASE": recipe.base,
@@ -231,7 +242,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if os.geteuid() != 0:
             raise NotAllowed("only root can build an image", "use sudo")
         lay_out = partial(pigen.checked_out, recipe.pin(), given=options.pigen)
-        build(recipe, options.dist, options.build / recipe.system, lay_out)
+        build(recipe, options.dist, options.build / recipe.system, lay_out, options.dist)
     except RdvError as error:
         print(f"image: {error}", file=sys.stderr)
         return error.exit_code

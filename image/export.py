@@ -41,8 +41,8 @@ def version_of(dist: Path) -> str:
     raise RdvError(f"no tundev-common in {dist}", "build the packages: make deb")
 
 
-def export(recipe: Recipe, root: Path, work: Path, dist: Path) -> list[Path]:
-    """Make the image of `root`, check it, deliver it into `dist`; its files. Raises RdvError."""
+def export(recipe: Recipe, root: Path, work: Path, dist: Path, into: Path | None) -> list[Path]:
+    """Make the image of `root`, check it, deliver it into a folder; its files. Raises RdvError."""
     version = version_of(dist)
     image = work / f"{recipe.name}.img"
     with step("finish"):
@@ -56,17 +56,20 @@ def export(recipe: Recipe, root: Path, work: Path, dist: Path) -> list[Path]:
         assemble(root, layout, image, work / "parts")
     with step("check"):
         checks.accept(image, recipe.role, work / "check")
+    if not into:
+        return [image]
     with step("deliver"):
-        return deliver(image, recipe, root, dist, version)
+        return deliver(image, recipe, root, into, version)
 
 
 def main() -> int:
     """The export's command; its exit status is pi-gen's."""
     env = os.environ
     recipe = Recipe(Role(env["TUNDEV_ROLE"]), Arch(env["TUNDEV_ARCH"]), Base(env["TUNDEV_BASE"]))
-    work = Path(env["STAGE_WORK_DIR"])
+    root, work = Path(env["ROOTFS_DIR"]), Path(env["STAGE_WORK_DIR"])
+    into = Path(env["TUNDEV_INTO"]) if env["TUNDEV_INTO"] else None
     try:
-        files = export(recipe, Path(env["ROOTFS_DIR"]), work, Path(env["TUNDEV_DIST"]))
+        files = export(recipe, root, work, Path(env["TUNDEV_DIST"]), into)
     except RdvError as error:
         print(f"image: {error}", file=sys.stderr)
         return error.exit_code

@@ -75,12 +75,12 @@ class Layout:
         """Root and boot. What is kept on the data partition is mounted by tundev-image's units.
 
         A boot partition that cannot be mounted keeps no device from its work, hence nofail; it
-        may hold secrets, hence the umask.
+        may hold secrets, hence the umask. It is writable only while something is written.
         """
         return (
             f"PARTUUID={self.partuuid(2)} / ext4 ro,noatime 0 1\n"
             f"PARTUUID={self.partuuid(1)} /{BOOT_PATH} vfat "
-            "rw,noatime,nofail,nosuid,nodev,noexec,umask=0077,errors=remount-ro 0 2\n"
+            "ro,noatime,nofail,nosuid,nodev,noexec,umask=0077,errors=remount-ro 0 2\n"
         )
 
 

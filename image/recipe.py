@@ -76,6 +76,11 @@ class Recipe:
         return f"stage-{self.role}"
 
     @property
+    def depends(self) -> str:
+        """The name of the stage that has what the product depends on."""
+        return f"stage-depends-{self.role}"
+
+    @property
     def packages(self) -> tuple[str, ...]:
         """Ours that are installed in it."""
         return ("python3-vtunlib", "tundev-common", f"tundev-{self.role}")
@@ -89,7 +94,7 @@ class Recipe:
     def stages(self, pigen: Path, ours: Path) -> list[Path]:
         """The stages in their order; `pigen` and `ours` are where pi-gen and pi-gen-config were laid out."""
         base = [ours / "stage-debian"] if self.base == Base.DEBIAN else [pigen / s for s in PIGEN_STAGES]
-        return [*base, ours / self.product]
+        return [*base, ours / self.depends, ours / self.product]
 
 
 def keys(stages: Sequence[Path], settings: Iterable[str], product: Iterable[Path]) -> dict[str, str]:

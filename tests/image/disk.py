@@ -45,9 +45,11 @@ class Disk:
     """What QEMU boots."""
 
     image: Path
-    """Never written to: a guest's own writes go elsewhere."""
     kernel: Path
     initrd: Path
+    command_line: str
+    kept: bool = False
+    """Whether a guest's own writes stay: it is the test's own copy."""
 
 
 def disk_of(role: Role, dist: Path = DIST) -> Disk:
@@ -60,7 +62,8 @@ def disk_of(role: Role, dist: Path = DIST) -> Disk:
             _make(root, folder, debs)
             forget_old(folder.parent.glob(f"{role}-*"), folder, KEPT)
         os.utime(folder)
-    return Disk(folder / "disk", folder / "kernel", folder / "initrd")
+    command_line = f"root=/dev/vda rw systemd.hostname={role}"
+    return Disk(folder / "disk", folder / "kernel", folder / "initrd", command_line)
 
 
 def _key(debs: Sequence[Path]) -> str:

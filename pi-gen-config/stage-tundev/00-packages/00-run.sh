@@ -1,19 +1,13 @@
 #!/bin/bash -e
-# Our packages of this role, and from the archive what they depend on.
+# Our packages of this role; what they depend on is there, by the stage before this one.
 
 install -d "${ROOTFS_DIR}/debs"
 for package in ${TUNDEV_PACKAGES}; do
     cp "${TUNDEV_DIST}/${package}"_*.deb "${ROOTFS_DIR}/debs/"
 done
 
-# No service is started while an image is built.
-printf '#!/bin/sh\nexit 101\n' >"${ROOTFS_DIR}/usr/sbin/policy-rc.d"
-chmod 755 "${ROOTFS_DIR}/usr/sbin/policy-rc.d"
-
 on_chroot <<'EOF'
-export DEBIAN_FRONTEND=noninteractive
-apt-get --option Acquire::Retries=3 --option Dpkg::Options::=--force-unsafe-io \
-    install --yes --no-install-recommends /debs/*.deb
+DEBIAN_FRONTEND=noninteractive dpkg --force-unsafe-io --install /debs/*.deb
 EOF
 
-rm -r "${ROOTFS_DIR}/debs" "${ROOTFS_DIR}/usr/sbin/policy-rc.d"
+rm -r "${ROOTFS_DIR}/debs"

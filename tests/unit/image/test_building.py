@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from image import build, deliver, inventory, pigen
+from image.depends import names
 from image.initrd import loading_order
 from image.progress import Progress, table
 from image.recipe import CONFIG, Arch, Base, Pin, Recipe, keys
@@ -119,6 +120,10 @@ def test_pi_gen_is_taken_at_its_pin_from_a_clone(tmp_path: Path) -> None:
     assert not (target / "SKIP").exists()
     with pytest.raises(NotFound, match="no commit 000000000000"):
         pigen.checked_out(Pin(pin.repository, "bookworm", "0" * 40), target, clone)
+
+
+def test_what_packages_need_is_read_without_versions_and_alternatives() -> None:
+    assert names("a (>= 1) | b, c:any, d [arm64], ") == ["a", "c", "d"]
 
 
 def test_modules_are_loaded_after_what_they_need_and_built_in_ones_not() -> None:
