@@ -212,7 +212,7 @@ def _follow(argv: Sequence[str], folders: Folders, progress: Progress, wanted: d
             if stage in wanted:
                 done[stage] = wanted[stage]
                 folders.done.write_text(json.dumps(done), encoding="utf-8")
-            if progress.depth in (1, 2) and progress.current != told:
+            if not ended and progress.depth in (1, 2) and progress.current != told:
                 told = progress.current
                 print(f"image: {now - began:5.0f} s  {told}", flush=True)
     if process.returncode:

@@ -5,6 +5,7 @@ Each check is a function from what is in the image to its faults, in words.
 
 from __future__ import annotations
 
+import fnmatch
 import re
 import shutil
 import stat
@@ -22,6 +23,7 @@ SIZE_LIMIT = {False: 4_000_000_000 * 95 // 100, True: 8_000_000_000 * 95 // 100}
 
 _LOCKED = frozenset({"*", "!", "!*", "!!"})
 _PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----")
+_UNIT_FOLDERS = ("lib/systemd/system", "usr/lib/systemd/system", "etc/systemd/system")
 _UNIT_LINK = re.compile(r"etc/systemd/system/[^/]+\.(wants|requires)/([^/]+)")
 
 
@@ -86,8 +88,7 @@ def enabled(found: Contents) -> set[str]:
 
 def _native(found: Contents, script: str) -> bool:
     """Whether systemd passes over an init script, for there is a unit of its name."""
-    folders = ("lib/systemd/system", "usr/lib/systemd/system", "etc/systemd/system")
-    return any(f"{folder}/{script}.service" in found.entries for folder in folders)
+    return any(f"{folder}/{script}.service" in found.entries for folder in _UNIT_FOLDERS)
 
 
 def units(found: Contents, role: Role, config: Path = CONFIG) -> list[str]:
@@ -96,15 +97,18 @@ def units(found: Contents, role: Role, config: Path = CONFIG) -> list[str]:
     for file in (config / "common.preset", config / f"{role}.preset"):
         expected |= set(re.findall(r"^enable (\S+)$", file.read_text(encoding="utf-8"), re.M))
     started = enabled(found)
-    # A unit that others start without its being enabled has nothing to enable.
-    static = {name for name in expected if "[Install]" not in _unit_text(found, name)}
-    return [f"unit {name} is enabled and not expected" for name in sorted(started - expected)] + [
-        f"unit {name} is expected and not enabled" for name in sorted(expected - started - static)
+    extra = [unit for unit in started if not any(fnmatch.fnmatchcase(unit, name) for name in expected)]
+    absent = [name for name in expected if not fnmatch.filter(started, name) and not _static(found, name)]
+    return [f"unit {unit} is enabled and not expected" for unit in sorted(extra)] + [
+        f"unit {name} is expected and not enabled" for name in sorted(absent)
     ]
 
 
-def _unit_text(found: Contents, name: str) -> str:
-    return found.text(f"usr/lib/systemd/system/{name}") or found.text(f"etc/systemd/system/{name}")
+def _static(found: Contents, name: str) -> bool:
+    """Whether it is there and others start it: it has nothing to enable."""
+    paths = (f"{folder}/{name}" for folder in _UNIT_FOLDERS)
+    texts = [found.text(path) for path in paths if path in found.entries]
+    return bool(texts) and not any("[Install]" in text for text in texts)
 
 
 def modes(found: Contents, config: Path = CONFIG) -> list[str]:

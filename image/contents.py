@@ -13,7 +13,7 @@ from vtunlib.errors import RdvError
 from vtunlib.run import run
 
 _DEADLINE = 600.0
-READ = ("etc", "root", "home", "usr/lib/systemd/system")
+READ = ("etc", "root", "home", "lib/systemd/system", "usr/lib/systemd/system")
 """Folders of the root whose files are read."""
 
 

@@ -18,7 +18,7 @@ from image import checks
 from image.assemble import assemble, used_by
 from image.deliver import deliver
 from image.finish import boot_files, finish
-from image.initrd import make_initrd
+from image.initrd import kernel_of, make_initrd
 from image.layout import Layout, root_size
 from image.recipe import Arch, Base, Recipe
 from vtunlib.errors import RdvError
@@ -50,7 +50,10 @@ def export(recipe: Recipe, root: Path, work: Path, dist: Path, into: Path | None
         finish(root, recipe, layout, version)
     with step("boot"):
         if recipe.base == Base.DEBIAN:
-            make_initrd(root, work / "initrd.d")
+            # Beside the kernel, by the name under which raspi-firmware looks for it.
+            kernel = kernel_of(root)
+            made = kernel.with_name(kernel.name.replace("vmlinuz", "initrd.img"))
+            make_initrd(root, made, work / "initrd.d")
         boot_files(root, recipe, layout)
     with step("assemble"):
         assemble(root, layout, image, work / "parts")

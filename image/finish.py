@@ -83,7 +83,12 @@ def boot_files(root: Path, recipe: Recipe, layout: Layout) -> None:
     _write(root / "etc/default/raspi-firmware", _RASPI_FIRMWARE.format(root=partuuid))
     _write(root / "etc/default/raspi-extra-cmdline", _EXTRA_CMDLINE)
     hook = "DEB_MAINT_PARAMS=configure exec /etc/kernel/postinst.d/z50-raspi-firmware"
-    run(["chroot", str(root), "/bin/sh", "-c", hook], deadline=300)
+    # By /proc it knows that it runs in a chroot, and does not ask for a mounted boot partition.
+    run(["mount", "-t", "proc", "proc", str(root / "proc")])
+    try:
+        run(["chroot", str(root), "/bin/sh", "-c", hook], deadline=300)
+    finally:
+        run(["umount", str(root / "proc")])
 
 
 def _write(path: Path, text: str) -> None:

@@ -7,6 +7,7 @@ Raspberry Pi's kernel has all of this built in and gets no initrd.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from vtunlib.errors import NotFound
@@ -87,7 +88,7 @@ def kernel_of(root: Path) -> Path:
     return found[0]
 
 
-def loading_order(listing: str, builtin: str, wanted: tuple[str, ...]) -> list[str]:
+def loading_order(listing: str, builtin: str, wanted: Sequence[str]) -> list[str]:
     """Paths of the modules and of all that they need, the needed ones first.
 
     listing, builtin: modules.dep(5) and modules.builtin. Raises NotFound for what is in neither.
@@ -114,12 +115,12 @@ def _module(path: str) -> str:
     return Path(path).name.partition(".")[0].replace("-", "_")
 
 
-def make_initrd(root: Path, work: Path) -> Path:
-    """Make the initrd of the root's kernel beside it and return it; `work` is a folder for its parts."""
+def make_initrd(root: Path, target: Path, work: Path, wanted: Sequence[str] = MODULES) -> None:
+    """Write the initrd of the root's kernel to `target`; `work` is a folder for its parts."""
     version = kernel_of(root).name.removeprefix("vmlinuz-")
     modules = root / "lib/modules" / version
     listing, builtin = ((modules / f"modules.{of}").read_text(encoding="ascii") for of in ("dep", "builtin"))
-    order = loading_order(listing, builtin, MODULES)
+    order = loading_order(listing, builtin, wanted)
     shutil.rmtree(work, ignore_errors=True)
     for folder in ("bin", "dev", "modules"):
         (work / folder).mkdir(parents=True)
@@ -130,8 +131,6 @@ def make_initrd(root: Path, work: Path) -> Path:
     init.write_text(_INIT.replace("MODULES", " ".join(Path(path).name for path in order)), encoding="ascii")
     init.chmod(0o755)
     names = "\n".join(str(path.relative_to(work)) for path in sorted(work.rglob("*")))
-    target = root / "boot" / f"initrd.img-{version}"
     pack = ["cpio", "--create", "--quiet", "--format=newc", f"--directory={work}", f"--file={target}"]
     run([*pack, "--owner=0:0", "--reproducible"], stdin=f"{names}\n")
     shutil.rmtree(work)
-    return target

@@ -83,7 +83,7 @@ class Recipe:
     @property
     def packages(self) -> tuple[str, ...]:
         """Ours that are installed in it."""
-        return ("python3-vtunlib", "tundev-common", f"tundev-{self.role}")
+        return ("python3-vtunlib", "tundev-common", f"tundev-{self.role}", "tundev-image")
 
     def pin(self) -> Pin:
         """The pinned pi-gen for the architecture."""

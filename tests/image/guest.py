@@ -35,14 +35,16 @@ _DRIVERS = "modprobe.blacklist=cdc_subset"
 class Guest:
     """`host` is whose network namespace QEMU runs in: its tap devices are what adapters are wired to.
 
-    The uplink is QEMU's own: DHCP and an address, and nothing beyond it.
+    The uplink is QEMU's own: DHCP and an address, and nothing beyond it, or with `leads_on` the
+    host's network, to which the guest is the host.
     """
 
-    def __init__(self, name: str, host: Host, disk: Disk, folder: Path) -> None:
+    def __init__(self, name: str, host: Host, disk: Disk, folder: Path, *, leads_on: bool = False) -> None:
         self.name = name
         self._host = host
         self._disk = disk
         self._folder = folder
+        self._restrict = "off" if leads_on else "on"
         self._console = folder / "console.log"
         self.monitor: Monitor
         self._agent: Agent
@@ -63,7 +65,12 @@ class Guest:
             *("-device", f"virtserialport,id=agent,chardev=agent,name={PORT}"),
             *("-drive", f"if=none,id=root,format=raw,snapshot={snapshot},file={self._disk.image}"),
             *("-device", "virtio-blk-pci,drive=root", "-device", "virtio-rng-pci"),
-            *("-netdev", "user,id=uplink,restrict=on", "-device", "virtio-net-pci,netdev=uplink,romfile="),
+            *(
+                "-netdev",
+                f"user,id=uplink,restrict={self._restrict}",
+                "-device",
+                "virtio-net-pci,netdev=uplink,romfile=",
+            ),
             *("-device", "qemu-xhci,id=usb"),
         ]
 

@@ -63,7 +63,7 @@ def sample(folder: Path) -> Sample:
     for file in (CONFIG / "common.preset", CONFIG / "onsite.preset"):
         for line in file.read_text(encoding="utf-8").splitlines():
             if line.startswith("enable "):
-                unit = line.split()[1]
+                unit = line.split()[1].replace("?", "\\")
                 made.write(f"usr/lib/systemd/system/{unit}", "[Install]\nWantedBy=multi-user.target\n")
                 made.enable(unit.replace("@.", "@tty1."))
     return made

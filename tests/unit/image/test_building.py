@@ -126,12 +126,30 @@ def test_what_packages_need_is_read_without_versions_and_alternatives() -> None:
     assert names("a (>= 1) | b, c:any, d [arm64], ") == ["a", "c", "d"]
 
 
-def test_modules_are_loaded_after_what_they_need_and_built_in_ones_not() -> None:
-    listing = "kernel/fs/ext4/ext4.ko: kernel/fs/jbd2/jbd2.ko kernel/lib/crc16.ko\nkernel/fs/jbd2/jbd2.ko:\n"
-    order = loading_order(listing, "kernel/drivers/mmc/core/mmc_block.ko\n", ("mmc_block", "ext4"))
-    assert order == ["kernel/lib/crc16.ko", "kernel/fs/jbd2/jbd2.ko", "kernel/fs/ext4/ext4.ko"]
-    with pytest.raises(NotFound, match="no module sdhci"):
-        loading_order(listing, "", ("sdhci",))
+MODULES_DEP = """\
+kernel/fs/jbd2/jbd2.ko:
+kernel/fs/mbcache.ko:
+kernel/fs/ext4/ext4.ko: kernel/fs/mbcache.ko kernel/fs/jbd2/jbd2.ko kernel/lib/crc16.ko
+kernel/lib/crc16.ko:
+kernel/drivers/block/virtio-blk.ko:
+"""
+BUILTIN = "kernel/drivers/mmc/core/mmc_block.ko\n"
+
+
+def test_a_module_is_loaded_after_what_it_needs_and_once_and_a_built_in_one_not() -> None:
+    order = loading_order(MODULES_DEP, BUILTIN, ("virtio_blk", "mmc_block", "ext4", "jbd2"))
+    assert order == [
+        "kernel/drivers/block/virtio-blk.ko",
+        "kernel/lib/crc16.ko",
+        "kernel/fs/jbd2/jbd2.ko",
+        "kernel/fs/mbcache.ko",
+        "kernel/fs/ext4/ext4.ko",
+    ]
+
+
+def test_a_module_that_the_kernel_has_not_is_named() -> None:
+    with pytest.raises(NotFound, match="no module xfs"):
+        loading_order(MODULES_DEP, BUILTIN, ("xfs",))
 
 
 def test_a_compressed_image_is_unpacked_with_its_holes(tmp_path: Path) -> None:

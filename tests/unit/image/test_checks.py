@@ -82,8 +82,8 @@ PLANTED: dict[str, tuple[Callable[[Sample], None], str]] = {
     ),
     "a configuration": (lambda made: made.write(BOOT_CONFIG, "[rdv]\n"), "is a device's configuration"),
     "a unit too many": (
-        lambda made: made.enable("ssh.service"),
-        "unit ssh.service is enabled and not expected",
+        lambda made: made.enable("rsync.service"),
+        "unit rsync.service is enabled and not expected",
     ),
     "an init script": (
         lambda made: made.write("etc/rc3.d/S01resize2fs_once"),
@@ -151,7 +151,7 @@ def test_the_build_fails_with_every_fault_named(
         accept(made.make(), Role.ONSITE, tmp_path / "check")
     said = capsys.readouterr().out
     assert said.count("fault:") == 3
-    assert "ssh.service" in said
+    assert "rsync.service" in said
 
 
 def test_another_role_s_units_are_faults(made: Sample, tmp_path: Path) -> None:
