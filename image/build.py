@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
 
 from image import pigen
@@ -85,12 +86,18 @@ def packages_in(recipe: Recipe, dist: Path) -> list[Path]:
 
 
 def build(
-    recipe: Recipe, dist: Path, top: Path, lay_out: Callable[[Path], None], into: Path | None = None
+    recipe: Recipe,
+    dist: Path,
+    top: Path,
+    lay_out: Callable[[Path], None],
+    into: Path | None = None,
+    config: Path = CONFIG,
 ) -> Path:
     """Build the image of the packages in `dist`, working in `top`; the image, as it is before it is packed.
 
     lay_out: leaves pi-gen in a folder. into: where the image's files go, packed; None leaves that out.
-    Raises Busy where another build works there, and RdvError, which names stage and log.
+    config: our stages and what goes with them. Raises Busy where another build works
+    there, and RdvError, which names stage and log.
     """
     debs = packages_in(recipe, dist)
     top.mkdir(parents=True, exist_ok=True)
@@ -98,7 +105,7 @@ def build(
     with _alone(folders.top):
         lay_out(folders.pigen)
         shutil.rmtree(folders.ours, ignore_errors=True)
-        shutil.copytree(CONFIG, folders.ours)
+        shutil.copytree(config, folders.ours)
         # pi-gen keeps what a stage makes under the stage's name.
         (folders.ours / "stage-tundev").rename(folders.ours / recipe.product)
         (folders.ours / "stage-depends").rename(folders.ours / recipe.depends)
@@ -126,12 +133,9 @@ def _alone(folder: Path) -> Iterator[None]:
 def _run(recipe: Recipe, folders: Folders, dist: Path, debs: Sequence[Path], into: Path | None) -> None:
     config = _configuration(recipe, folders, dist, into)
     stages = recipe.stages(folders.pigen, folders.ours)
-    product = [*debs, *CONFIG.glob("*.preset"), *CONFIG.glob("*.conf")]
+    product = [*debs, *folders.ours.glob("*.preset"), *folders.ours.glob("*.conf")]
     wanted = keys(stages, [recipe.pin().commit, recipe.system], product)
-    done = _done(folders)
-    for stage in stages:
-        if done.get(stage.name) != wanted[stage.name]:
-            break
+    for stage in _forget_from_change(stages, wanted, folders):
         (stage / "SKIP").touch()
         print(f"image: {stage.name} is built already", flush=True)
     command = ["./build.sh", "-c", str(config)]
@@ -144,6 +148,16 @@ def _run(recipe: Recipe, folders: Folders, dist: Path, debs: Sequence[Path], int
             f"the build of {recipe.name} failed in {progress.current or 'its beginning'}",
             f"the last of it is above, all of it in {folders.log}; the next build goes on from there",
         )
+
+
+def _forget_from_change(stages: Sequence[Path], wanted: dict[str, str], folders: Folders) -> list[Path]:
+    """The stages that need not be done again; the others count as not done from now on."""
+    done = _done(folders)
+    kept = list(takewhile(lambda stage: done.get(stage.name) == wanted[stage.name], stages))
+    for stage in stages[len(kept) :]:
+        done.pop(stage.name, None)
+    folders.done.write_text(json.dumps(done), encoding="utf-8")
+    return kept
 
 
 def _configuration(recipe: Recipe, folders: Folders, dist: Path, into: Path | None) -> Path:

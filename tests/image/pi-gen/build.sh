@@ -33,9 +33,12 @@ copy_previous() {
 run_step() {
     case "${step}" in
     *-packages-nr)
-        on_chroot <<EOF
-apt-get install --no-install-recommends -y $(tr '\n' ' ' <"${step}")
+        packages=$(tr '\n' ' ' <"${step}")
+        if [ -n "${packages// /}" ]; then
+            on_chroot <<EOF
+apt-get install --no-install-recommends -y ${packages}
 EOF
+        fi
         ;;
     *) (cd "$(dirname "${step}")" && "${step}") ;;
     esac
