@@ -75,11 +75,11 @@ def load(
     )
 
 
-def ensure_key(key: Path = paths.KEY) -> None:
-    """Make the device's SSH key if there is none. Raises RdvError."""
+def ensure_key(key: Path = paths.KEY, group: int | None = None) -> None:
+    """Make the device's SSH key if there is none, for `group` (gid) to read: ssh's. Raises RdvError."""
     if key.exists():
         return
-    group = group_of_ssh()
+    group = group_of_ssh() if group is None else group
     # Under another name first: a power cut in between must not leave half a key.
     new = key.with_name(f".{key.name}.new")
     for half in (new, new.with_name(f"{new.name}.pub")):
