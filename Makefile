@@ -45,7 +45,7 @@ demo: deps deb ## three machines, one session, one command (root)
 bench: deps deb ## measure the product in the lab (root)
 	$(PYTHON) -m tests.bench
 
-deb: dist/.built ## build the five packages into dist/
+deb: dist/.built ## build the packages into dist/
 
 dist/.built: $(SOURCES) | deps
 	@tests/build-packages
