@@ -36,15 +36,20 @@ class Guest:
     """`host` is whose network namespace QEMU runs in: its tap devices are what adapters are wired to.
 
     The uplink is QEMU's own: DHCP and an address, and nothing beyond it, or with `leads_on` the
-    host's network, to which the guest is the host.
+    host's network, to which the guest is the host. Not `paced`, its clock is the host's and it runs as
+    fast as that lets it: for what is not measured.
     """
 
-    def __init__(self, name: str, host: Host, disk: Disk, folder: Path, *, leads_on: bool = False) -> None:
+    def __init__(
+        self, name: str, host: Host, disk: Disk, folder: Path, *, leads_on: bool = False, paced: bool = True
+    ) -> None:
         self.name = name
         self._host = host
         self._disk = disk
         self._folder = folder
         self._restrict = "off" if leads_on else "on"
+        steady = ["-smp", "1", "-accel", "tcg", "-icount", f"shift={INSTRUCTION_SHIFT},sleep=on"]
+        self._pace = steady if paced else ["-smp", "2", "-accel", "tcg,thread=multi"]
         self._console = folder / "console.log"
         self.monitor: Monitor
         self._agent: Agent
@@ -54,8 +59,7 @@ class Guest:
         snapshot = "off" if self._disk.kept else "on"
         return [
             *("qemu-system-aarch64", "-nodefaults", "-no-user-config", "-display", "none"),
-            *("-machine", "virt", "-cpu", CPU, "-smp", "1", "-m", MEMORY),
-            *("-accel", "tcg", "-icount", f"shift={INSTRUCTION_SHIFT},sleep=on"),
+            *("-machine", "virt", "-cpu", CPU, "-m", MEMORY, *self._pace),
             *("-kernel", str(self._disk.kernel), "-initrd", str(self._disk.initrd)),
             *("-append", self._command_line()),
             *("-serial", f"file:{self._console}", "-S"),

@@ -24,7 +24,7 @@ def test_an_onsite_s_card_enrols_survives_power_cuts_and_keeps_no_secret(lab: La
     lab.rdv.run([*add, "--server", str(RDV.ip), "--bundle", file])
     try:
         disk = card_of(image, lab.rdv.run(["cat", file]).out, tmp_path)
-        with Guest("onsite", lab.camera, disk, tmp_path, leads_on=True) as guest:
+        with Guest("onsite", lab.camera, disk, tmp_path, leads_on=True, paced=False) as guest:
             guest.boot(deadline=DEADLINE)
             wait_until(lambda: ACCOUNT in lab.online(), what="online", deadline=DEADLINE, every=1.0)
             assert guest.failed_units() == []

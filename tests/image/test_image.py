@@ -40,7 +40,7 @@ def device(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guest]:
         host.create()
         undo.callback(host.end_programs)
         disk = card_of(image, BUNDLE, tmp_path_factory.mktemp("card"))
-        guest = undo.enter_context(Guest("onsite", host, disk, host.path))
+        guest = undo.enter_context(Guest("onsite", host, disk, host.path, paced=False))
         guest.boot(deadline=DEADLINE)
         yield guest
 

@@ -20,6 +20,8 @@ install -d "$(dirname "${preset}")"
     echo 'disable *'
 } >"${preset}"
 systemctl --root="${ROOTFS_DIR}" preset-all
+# An init script has no preset. This one is of the package vtun, whose server is no business of a device.
+systemctl --root="${ROOTFS_DIR}" mask vtun.service
 
 echo 'LANG=C.UTF-8' >"${ROOTFS_DIR}/etc/default/locale"
 echo 'Etc/UTC' >"${ROOTFS_DIR}/etc/timezone"
