@@ -15,7 +15,7 @@ from tests.lab.lab import UPLINK
 from tests.lab.machine import BOOT_DEADLINE, Machine
 from tests.lab.place import Place
 from tests.lab.process import run
-from tests.lab.roles import newest
+from tests.lab.roles import Role, newest, packages_of
 from tundev.paths import LAN_BRIDGE
 
 # The data partition is a folder here; all that is laid over the root comes from it as on a card.
@@ -32,7 +32,7 @@ Options=bind
 
 
 class Appliance(Machine):
-    """`layers` have a role's packages; `install` adds what makes an appliance of it."""
+    """`layers` have an onsite's packages; `install` adds what makes an appliance of it."""
 
     def __init__(self, place: Place, name: str, layers: Sequence[Path]) -> None:
         super().__init__(place, name, layers)
@@ -55,9 +55,11 @@ class Appliance(Machine):
     def install(self, dist: Path) -> None:
         """The package, by apt, while the root can be written; then the machine is off."""
         self.boot()
-        deb = newest("tundev-image", dist)
-        packages.install(self, packages.offer(self, [deb]))
+        debs = [*packages_of(Role.ONSITE, dist), newest("tundev-image", dist)]
+        packages.install(self, packages.offer(self, debs)[-1:])
         self.stop()
+        # As an image has them.
+        (self.root / "debs").rename(self.root / "usr/lib/tundev/packages")
         for file in ("tundev.toml", "id_ed25519", "id_ed25519.pub"):
             (self.root / "etc/tundev" / file).unlink(missing_ok=True)
         (self.root / "etc/systemd/system/var-lib-tundev.mount").write_text(_DATA_MOUNT)

@@ -11,27 +11,23 @@ import datetime
 import logging
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
-
-from dbus_fast.aio.message_bus import MessageBus
 
 from tundev import client, config, paths
+from tundev.appliance.agent_here import follow_agent
 from tundev.appliance.led import Led
 from tundev.appliance.pace import Pace
+from tundev.appliance.packages import OUTCOME
 from tundev.appliance.status_text import Seen, card_lines, condition, for_card, screen_lines
-from tundev.client import AgentClient
-from tundev.contract import BUS_NAMES, STATUS_CHANGED
 from tundev.firstboot import outcome
 from tundev.firstboot.boot_partition import BootPartition
+from tundev.told import Values
 from vtunlib import bus as buses
-from vtunlib.errors import ConfigError, NotRunning, RdvError
+from vtunlib.errors import ConfigError, RdvError
 from vtunlib.service import Readiness, until_told
-from vtunlib.tunnel import Role
 
 CONSOLE = Path("/dev/tty1")
 CLOCK_SET = Path("/run/systemd/timesync/synchronized")
 """There once systemd-timesyncd has heard a server (systemd-timesyncd(8))."""
-UPGRADED = Path("/var/lib/tundev/upgrade/outcome")
 SETTLE_SECONDS = 5.0
 """A state that lasts less is not worth a write to the card: a device that comes online passes five."""
 _CLEAR = "\x1b[H\x1b[2J\x1b[3J"
@@ -50,7 +46,7 @@ class Report:
         console: Path = CONSOLE,
         configuration: Path = paths.CONFIG,
         found: Path = outcome.FILE,
-        upgraded: Path = UPGRADED,
+        upgraded: Path = OUTCOME,
         settle: float = SETTLE_SECONDS,
     ) -> None:
         """settle: seconds that a state must last to be written to the card."""
@@ -61,18 +57,15 @@ class Report:
         self._found = found
         self._upgraded = upgraded
         self._settle = settle
-        self._status: dict[Role, dict[str, Any]] = {}
+        self._status: Values | None = None
         self._changed = asyncio.Event()
         self._pace = Pace()
         self._shown: object = None
         self._written: list[str] | None = None
 
-    def agent(self, role: Role, status: dict[str, Any] | None) -> None:
-        """The agent of that role says so; None: it is gone."""
-        if status is None:
-            self._status.pop(role, None)
-        else:
-            self._status[role] = status
+    def agent(self, status: Values | None) -> None:
+        """The agent says so, by contract.Key; None: it is gone."""
+        self._status = status
         self._changed.set()
 
     def seen(self) -> Seen:
@@ -84,8 +77,7 @@ class Report:
             upgrade = self._upgraded.read_text(encoding="utf-8").strip()
         except OSError:
             upgrade = ""
-        status = next(iter(self._status.values()), None)
-        return Seen(outcome.read(self._found), configured, enrolling, status, upgrade)
+        return Seen(outcome.read(self._found), configured, enrolling, self._status, upgrade)
 
     def show(self) -> None:
         """On the LED and the console, where they do not show it yet."""
@@ -142,32 +134,12 @@ def _now() -> str:
     return now if CLOCK_SET.exists() else f"{now} by its own clock, which no server has set yet"
 
 
-async def _follow(bus: MessageBus, report: Report) -> None:
-    """Tell the report of what either role's agent says, and of its coming and going."""
-    for role in Role:
-        agent = AgentClient(bus, role)
-
-        def told(status: dict[str, Any], role: Role = role) -> None:
-            report.agent(role, buses.plain(status))
-
-        def owned(owner: str, role: Role = role) -> None:
-            if not owner:
-                report.agent(role, None)
-
-        await agent.on(STATUS_CHANGED, told)
-        await buses.on_owner(bus, BUS_NAMES[role].name, owned)
-        try:
-            report.agent(role, await agent.status())
-        except (ConfigError, NotRunning):
-            report.agent(role, None)
-
-
 async def _serve() -> int:
     readiness = Readiness()
     report = Report(BootPartition(), led=Led())
     report.show()
     bus = await buses.connect()
-    await _follow(bus, report)
+    await follow_agent(bus, report.agent)
     readiness.ready("showing how the device is")
     lost: asyncio.Future[None] = asyncio.ensure_future(bus.wait_for_disconnect())  # type: ignore[no-untyped-call]
     work = [asyncio.create_task(task) for task in (report.run(), until_told(lost))]

@@ -10,4 +10,6 @@ on_chroot <<'EOF'
 DEBIAN_FRONTEND=noninteractive dpkg --force-unsafe-io --install /debs/*.deb
 EOF
 
-rm -r "${ROOTFS_DIR}/debs"
+# The first upgrade goes back to these, if it has to (tundev-upgrade(1)).
+rm -rf "${ROOTFS_DIR}/usr/lib/tundev/packages"
+mv "${ROOTFS_DIR}/debs" "${ROOTFS_DIR}/usr/lib/tundev/packages"

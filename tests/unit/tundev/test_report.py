@@ -21,7 +21,6 @@ from tundev.firstboot import outcome
 from tundev.firstboot.boot_partition import BootPartition
 from tundev.firstboot.outcome import Outcome
 from tundev.states import State
-from vtunlib.tunnel import Role
 
 ONLINE: dict[str, Any] = {
     "role": "onsite",
@@ -210,14 +209,14 @@ def test_what_the_agent_says_is_on_the_card_once_until_it_says_something_else(
     made: Callable[..., Report], tmp_path: Path
 ) -> None:
     report = made()
-    report.agent(Role.ONSITE, ONLINE)
+    report.agent(ONLINE)
     report.write()
     assert "Online: the RDV server rdv.example.com" in card(tmp_path)
     before = (tmp_path / "boot/tundev-status.txt").stat().st_ino
-    report.agent(Role.ONSITE, {**ONLINE, "session": True, "state": "Session_OK"})
+    report.agent({**ONLINE, "session": True, "state": "Session_OK"})
     report.write()
     assert (tmp_path / "boot/tundev-status.txt").stat().st_ino == before
-    report.agent(Role.ONSITE, None)
+    report.agent(None)
     report.write()
     assert "The agent does not run" in card(tmp_path)
 
@@ -232,7 +231,7 @@ def test_the_console_is_cleared_and_shows_the_state(made: Callable[..., Report])
     ours, theirs = pty.openpty()
     with os.fdopen(ours, "rb", buffering=0) as screen, os.fdopen(theirs, "wb", buffering=0):
         report = made(Path(f"/proc/self/fd/{theirs}"))
-        report.agent(Role.ONSITE, ONLINE)
+        report.agent(ONLINE)
         report.show()
         shown = screen.read(4096).decode()
     assert shown.startswith("\x1b[H\x1b[2J") and "Address: 192.168.1.101/24" in shown
@@ -243,7 +242,7 @@ def test_it_writes_a_change_by_itself(made: Callable[..., Report], tmp_path: Pat
         report = made()
         running = asyncio.create_task(report.run())
         file = tmp_path / "boot/tundev-status.txt"
-        report.agent(Role.ONSITE, REFUSED)
+        report.agent(REFUSED)
         await asyncio.to_thread(wait_until, file.exists, what="the file")
         running.cancel()
 
