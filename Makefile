@@ -51,8 +51,12 @@ dist/.built: $(SOURCES) | deps
 	@tests/build-packages
 	@touch $@
 
+# Said before anything is built.
+ifeq ($(filter image,$(MAKECMDGOALS))$(ROLE),image)
+$(error say which one: make image ROLE=onsite or ROLE=master)
+endif
+
 image: deps deb ## build a ready-to-flash image: ROLE=onsite|master (root; image/README.md)
-	@: $(if $(ROLE),,$(error say which one: make image ROLE=onsite or ROLE=master))
 	@$(PYTHON) -m image.build $(ROLE) $(if $(ARCH),--arch $(ARCH)) $(if $(BASE),--base $(BASE)) \
 	  $(if $(PIGEN),--pigen '$(PIGEN)')
 

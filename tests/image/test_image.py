@@ -32,7 +32,7 @@ def device(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guest]:
     """The onsite, booted from its card for the first time."""
     image = image_of(Role.ONSITE)
     with ExitStack() as undo:
-        place = undo.enter_context(Place("image"))
+        place = undo.enter_context(Place("card"))
         clean(place)  # what an interrupted run left
         undo.callback(clean, place)
         place.mount()

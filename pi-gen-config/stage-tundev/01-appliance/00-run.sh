@@ -23,6 +23,9 @@ systemctl --root="${ROOTFS_DIR}" preset-all
 # An init script has no preset. This one is of the package vtun, whose server is no business of a device.
 systemctl --root="${ROOTFS_DIR}" mask vtun.service
 
+# It runs what ifupdown has in /etc/network, which is not installed: a warning at each change of a link.
+rm -f "${ROOTFS_DIR}/etc/NetworkManager/dispatcher.d/01-ifupdown"
+
 echo 'LANG=C.UTF-8' >"${ROOTFS_DIR}/etc/default/locale"
 echo 'Etc/UTC' >"${ROOTFS_DIR}/etc/timezone"
 ln -sf /usr/share/zoneinfo/Etc/UTC "${ROOTFS_DIR}/etc/localtime"
