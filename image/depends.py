@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from vtunlib.run import run
 
-_FIELDS = r"${Package}\n${Pre-Depends}\n${Depends}\n"
+_FIELDS = r"${Package}\n${Pre-Depends}, ${Depends}\n"
 
 
 def depends(debs: Iterable[Path]) -> list[str]:
-    """Names of the packages, by the first of alternatives; those among `debs` left out."""
-    own: set[str] = set()
-    found: set[str] = set()
-    for deb in debs:
-        name, *lists = run(["dpkg-deb", "--show", f"--showformat={_FIELDS}", str(deb)]).splitlines()
-        own.add(name)
-        found |= set(names(", ".join(filter(None, lists))))
-    return sorted(found - own)
+    """Names of the packages that `debs` need besides each other."""
+    said = [run(["dpkg-deb", "--show", f"--showformat={_FIELDS}", str(deb)]).splitlines() for deb in debs]
+    own = {name for name, _ in said}
+    return sorted({name for _, field in said for name in needed(field, own)})
 
 
-def names(field: str) -> list[str]:
-    """Those in a field like Depends, without versions and architectures: `a (>= 1) | b, c:any`."""
-    clauses = (re.sub(r"\(.*?\)|\[.*?\]|<.*?>", "", clause.split("|")[0]) for clause in field.split(","))
-    return [name for clause in clauses if (name := clause.strip().split(":")[0])]
+def needed(field: str, there: Collection[str]) -> list[str]:
+    """Names in a field like Depends (`a (>= 1) | b, c:any`) that are not there, the first of alternatives."""
+    plain = re.sub(r"\(.*?\)|\[.*?\]|<.*?>", "", field)
+    found = []
+    for clause in plain.split(","):
+        names = [name.strip().split(":")[0] for name in clause.split("|")]
+        if names[0] and not set(names) & set(there):
+            found.append(names[0])
+    return found

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from image import build, deliver, inventory, pigen
-from image.depends import names
+from image.depends import needed
 from image.initrd import loading_order
 from image.progress import Progress, table
 from image.recipe import CONFIG, Arch, Base, Pin, Recipe, keys
@@ -123,7 +123,12 @@ def test_pi_gen_is_taken_at_its_pin_from_a_clone(tmp_path: Path) -> None:
 
 
 def test_what_packages_need_is_read_without_versions_and_alternatives() -> None:
-    assert names("a (>= 1) | b, c:any, d [arm64], ") == ["a", "c", "d"]
+    assert needed("a (>= 1) | b, c:any, d [arm64], ", ()) == ["a", "c", "d"]
+
+
+def test_an_alternative_that_is_among_the_packages_is_enough() -> None:
+    field = "tundev-onsite | tundev-master, tundev-common (= 1), fdisk"
+    assert needed(field, {"tundev-master", "tundev-common"}) == ["fdisk"]
 
 
 MODULES_DEP = """\
