@@ -6,13 +6,12 @@ file changes it, and the read-only root never holds any. Only sshd's host key la
 
 from __future__ import annotations
 
-import os
 import socket
 from pathlib import Path
 
+from tundev import key_pair
 from tundev.config import Config, Login
 from vtunlib import files
-from vtunlib.run import run
 
 AUTHORIZED_KEYS = Path("/run/tundev-login/authorized_keys")
 """Where it is not there, sshd does not start (ssh.service.d/tundev.conf)."""
@@ -36,16 +35,7 @@ def let_in(login: Login | None, keys: Path = AUTHORIZED_KEYS, host_key: Path = H
 
 
 def _ensure_host_key(key: Path) -> None:
-    """Make sshd's key if there is none; a power cut leaves none or a whole one."""
-    if key.exists():
-        return
-    key.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    new = key.with_name(f".{key.name}.new")
-    halves = {new.with_name(f"{new.name}.pub"): key.with_name(f"{key.name}.pub"), new: key}
-    for half in halves:
-        half.unlink(missing_ok=True)
-    run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", os.uname().nodename, "-f", str(new)])
-    for half, final in halves.items():
-        files.sync(half)
-        half.rename(final)
-    files.sync_directory(key.parent)
+    """Make sshd's key if there is none."""
+    if not key.exists():
+        key.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        key_pair.make(key, mode=0o600)
