@@ -61,6 +61,13 @@ def condition(seen: Seen) -> Condition:
 
 def card_lines(seen: Seen) -> list[str]:
     """For tundev-status.txt: what changes seldom, so that the card is seldom written to."""
+    if seen.outcome.broken and not seen.configured:
+        return [
+            *_paragraph(
+                "The card's data partition cannot be used: write the image to a new card. The reason:"
+            ),
+            *_wrapped(seen.outcome.broken, "  "),
+        ]
     shown = [*_of_file(seen), *_of_data(seen)]
     status = seen.status
     if not seen.configured:

@@ -27,10 +27,13 @@ class Outcome:
     """Why its secrets are still on the boot partition."""
     remade: str | None = None
     """Why the data partition was made anew."""
+    broken: str | None = None
+    """Why there is no data partition."""
 
 
 def write(outcome: Outcome, file: Path = FILE) -> None:
     """Keep it for the report. Raises OSError."""
+    file.parent.mkdir(mode=0o755, exist_ok=True)  # the first of them runs before systemd-tmpfiles
     files.replace(file, json.dumps(asdict(outcome)).encode(), mode=0o644)
 
 

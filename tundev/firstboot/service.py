@@ -41,7 +41,8 @@ def main() -> int:
     """Entry of /usr/lib/tundev/firstboot."""
     try:
         places = Places(BootPartition(), settings.group_of_ssh())
-        found = replace(take_over(places), remade=outcome.read().remade)
+        before = outcome.read()
+        found = replace(take_over(places), remade=before.remade, broken=before.broken)
         outcome.write(found)
         for word in (found.fault, found.untidied):
             if word:

@@ -93,6 +93,11 @@ CASES: dict[str, tuple[Seen, Condition, list[str]]] = {
         Condition.NO_RDV,
         ["damaged beyond repair", "exit status 12"],
     ),
+    "a card that is broken": (
+        Seen(Outcome(broken="cannot read /dev/mmcblk0p4: Input/output error")),
+        Condition.NO_FILE,
+        ["write the image to a new card", "cannot read /dev/mmcblk0p4"],
+    ),
     "after an upgrade": (
         Seen(configured=True, status=ONLINE, upgrade="Upgraded to 0.2.0."),
         Condition.ONLINE,
@@ -126,6 +131,15 @@ def test_what_a_server_says_cannot_move_the_cursor() -> None:
 def test_the_cards_file_has_the_ends_of_line_of_windows() -> None:
     text = for_card(["", "Online."], "2026-11-25 21:00 UTC")
     assert text == b"This device at 2026-11-25 21:00 UTC:\r\n\r\nOnline.\r\n"
+
+
+def test_what_is_found_before_any_folder_is_made_is_kept(tmp_path: Path) -> None:
+    file = tmp_path / "run/firstboot.json"
+    assert outcome.read(file) == Outcome()
+    outcome.write(Outcome(remade="why"), file)
+    assert outcome.read(file) == Outcome(remade="why")
+    file.write_text("{")
+    assert outcome.read(file) == Outcome()
 
 
 # the LED
