@@ -58,8 +58,9 @@ class Appliance(Machine):
         debs = [*packages_of(Role.ONSITE, dist), newest("tundev-image", dist)]
         packages.install(self, packages.offer(self, debs)[-1:])
         self.stop()
-        # As an image has them.
+        # As an image has them; vtun's own server would have the boot wait for a network.
         (self.root / "debs").rename(self.root / "usr/lib/tundev/packages")
+        (self.root / "etc/systemd/system/vtun.service").symlink_to("/dev/null")
         for file in ("tundev.toml", "id_ed25519", "id_ed25519.pub"):
             (self.root / "etc/tundev" / file).unlink(missing_ok=True)
         (self.root / "etc/systemd/system/var-lib-tundev.mount").write_text(_DATA_MOUNT)
