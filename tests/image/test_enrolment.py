@@ -39,6 +39,7 @@ def test_an_onsite_s_card_enrols_survives_power_cuts_and_keeps_no_secret(lab: La
         left = run(["mtype", "-i", boot, "::/tundev.toml"]).out
         assert ACCOUNT in left
         assert "PRIVATE KEY" not in left
-        assert "online" in run(["mtype", "-i", boot, "::/tundev-status.txt"]).out
+        # What it tells of itself there is late by minutes, for the card's sake: that it does is what counts.
+        assert "This device at 20" in run(["mtype", "-i", boot, "::/tundev-status.txt"]).out
     finally:
         lab.rdv.run(["rdv-admin", "device", "remove", ACCOUNT], check=False)
