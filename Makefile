@@ -15,7 +15,7 @@ SCRIPTS      = $(shell grep -rlIE --exclude-dir=__pycache__ '^\#!(/usr)?/bin/(en
 SOURCES      = $(shell find vtunlib rdv tundev rootfs-overlay debian Makefile -type f -not -path '*/__pycache__/*' -not -path 'debian/.debhelper/*')
 
 .DEFAULT_GOAL := help
-.PHONY: help deps check lint test soak screenshots demo bench deb image clean
+.PHONY: help deps check lint test cards soak screenshots demo bench deb image clean
 
 help: ## this list
 	@echo 'Usage: make TARGET'
@@ -34,7 +34,10 @@ check: lint ## lint and the fast tests: unit and bus
 	$(PYTHON) -m pytest tests/unit tests/bus
 
 test: lint deb ## everything: lint, unit, bus, netns, lab, QEMU (root)
-	$(PYTHON) -m pytest tests
+	$(PYTHON) -m pytest tests --ignore=tests/card
+
+cards: deps deb ## build an onsite's image, boot it from a card in QEMU, enrol it (root, half an hour)
+	$(PYTHON) -m pytest tests/card
 
 soak: deps $(ATHERIS) ## fuzz what strangers can send us: SOAK_SECONDS=600 for each target
 	$(ATHERIS) -m tests.fuzz --seconds $(SOAK_SECONDS) --corpus $(CACHE)/corpus
@@ -51,14 +54,20 @@ demo: deps deb ## three machines, one session, one command (root)
 bench: deps deb ## measure the product in the lab (root)
 	$(PYTHON) -m tests.bench
 
-deb: dist/.built ## build the five packages into dist/
+deb: dist/.built ## build the packages into dist/
 
 dist/.built: $(SOURCES) | deps
 	@tests/build-packages
 	@touch $@
 
-image: ## build a ready-to-flash image (not in this version)
-	@echo 'images are not built yet: see docs/architecture.md' >&2; exit 1
+# Said before anything is built.
+ifeq ($(filter image,$(MAKECMDGOALS))$(ROLE),image)
+$(error say which one: make image ROLE=onsite or ROLE=master)
+endif
+
+image: deps deb ## build a ready-to-flash image: ROLE=onsite|master (root; image/README.md)
+	@$(PYTHON) -m image.build $(ROLE) $(if $(ARCH),--arch $(ARCH)) $(if $(BASE),--base $(BASE)) \
+	  $(if $(PIGEN),--pigen '$(PIGEN)')
 
 clean: ## remove what was built, and what an interrupted lab left
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

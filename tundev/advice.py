@@ -32,10 +32,11 @@ def advice(status: Mapping[str, Any] | None, port: Mapping[str, Any] | None) -> 
     if status.get(Key.SESSION):
         return None
     master = status.get(Key.ROLE) == Role.MASTER
-    return _of_connection(status) or (of_port(port) if master else None) or _of_ending(status)
+    return of_connection(status) or (of_port(port) if master else None) or _of_ending(status)
 
 
-def _of_connection(status: Mapping[str, Any]) -> Advice | None:
+def of_connection(status: Mapping[str, Any]) -> Advice | None:
+    """What keeps the device from the RDV server; None where nothing does, or nothing has failed yet."""
     state = status.get(Key.STATE)
     if state in ONLINE:
         return None

@@ -24,7 +24,7 @@ from vtunlib.errors import ConfigError, printable
 DEFAULT_SUBNET = ipaddress.IPv4Network("192.168.38.224/29")
 AUTO = "auto"
 
-RESERVED_TABLES = frozenset({"uplink", "login", "updates"})
+RESERVED_TABLES = frozenset({"uplink", "updates"})
 """Tables of the format that this version passes over."""
 
 T = TypeVar("T")
@@ -79,6 +79,13 @@ class Web:
 
 
 @dataclass(frozen=True)
+class Login:
+    """[login] of an appliance; authorized_keys may log in as root by SSH, each as `type base64 comment`."""
+
+    authorized_keys: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Config:
     """The whole file; a table that is absent is None."""
 
@@ -86,6 +93,7 @@ class Config:
     onsite: Onsite | None = None
     master: Master | None = None
     web: Web | None = None
+    login: Login | None = None
 
 
 def parse_account(value: object) -> str:
@@ -121,6 +129,7 @@ _TABLES: Mapping[str, Mapping[str, Callable[[object], Any]]] = {
         "grace": forms.grace,
     },
     "web": {"pin": forms.pin, "uplink": forms.switch},
+    "login": {"authorized_keys": forms.authorized_keys},
 }
 _REQUIRED = {"rdv": ("server", "account", "host_key")}
 
@@ -150,17 +159,17 @@ def parse(text: str, name: str) -> Config:
     for table in raw:
         if table not in _TABLES and table not in RESERVED_TABLES:
             known = ", ".join(f"[{name}]" for name in [*_TABLES, *sorted(RESERVED_TABLES)])
-            raise _error(name, text, None, table, f"is unknown; expected one of {known}")
+            raise fault(name, text, None, table, f"is unknown; expected one of {known}")
         if not isinstance(raw[table], dict):
-            raise _error(name, text, None, table, f"expected a table, [{table}]")
+            raise fault(name, text, None, table, f"expected a table, [{table}]")
     if "rdv" not in raw:
         raise ConfigError(f"{name}: [rdv] is missing", "expected [rdv] with server, account and host_key")
     values = {table: _table(name, text, table, raw[table]) for table in _TABLES if table in raw}
     if values.get("web", {}).get("uplink") and "pin" not in values["web"]:
-        raise _error(name, text, "web", "uplink", "needs a pin beside it: the LAN is not the adapter")
+        raise fault(name, text, "web", "uplink", "needs a pin beside it: the LAN is not the adapter")
     master = values.get("master", {})
     if "uplink" in master and master["uplink"] == master.get("interface"):
-        raise _error(
+        raise fault(
             name, text, "master", "uplink", "is the technician's port too; expected another interface"
         )
     return Config(
@@ -168,6 +177,7 @@ def parse(text: str, name: str) -> Config:
         onsite=Onsite(**values["onsite"]) if "onsite" in values else None,
         master=Master(**values["master"]) if "master" in values else None,
         web=Web(**values["web"]) if "web" in values else None,
+        login=Login(**values["login"]) if "login" in values else None,
     )
 
 
@@ -176,18 +186,19 @@ def _table(name: str, text: str, table: str, raw: Mapping[str, object]) -> dict[
     values = {}
     for key, value in raw.items():
         if key not in schema:
-            raise _error(name, text, table, key, f"is unknown; expected one of {', '.join(schema)}")
+            raise fault(name, text, table, key, f"is unknown; expected one of {', '.join(schema)}")
         try:
             values[key] = schema[key](value)
         except forms.WrongForm as error:
-            raise _error(name, text, table, key, f"expected {error}") from None
+            raise fault(name, text, table, key, f"expected {error}") from None
     for key in _REQUIRED.get(table, ()):
         if key not in values:
-            raise _error(name, text, table, None, f"{key} is missing")
+            raise fault(name, text, table, None, f"{key} is missing")
     return values
 
 
-def _error(name: str, text: str, table: str | None, key: str | None, what: str) -> ConfigError:
+def fault(name: str, text: str, table: str | None, key: str | None, what: str) -> ConfigError:
+    """The error that says `what` of a key of the file `name`, with its line in `text`."""
     line = _line_of(text, table, key)
     place = f"{name}, line {line}" if line else name
     subject = " ".join(part for part in (f"[{table}]" if table else "", printable(key or "", 60)) if part)

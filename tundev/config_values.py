@@ -24,6 +24,8 @@ LOCATION_LIMIT = 200
 GRACE_LIMIT = 30.0
 """Seconds."""
 PIN_LENGTHS = range(4, 65)
+KEY_LIMIT = 2000
+"""Characters of a public key with its comment; RSA of 8192 bits has 1400."""
 
 _HOST = re.compile(proxies.HOST)
 _ACCOUNT = re.compile(r"[a-z][a-z0-9-]{0,30}")
@@ -99,18 +101,39 @@ def server(value: object) -> Server:
 
 
 def host_key(value: object) -> str:
-    expected = 'the server\'s public host key, as in "ssh-ed25519 AAAA..."'
+    found = _public_key(value)
+    if found is None:
+        raise WrongForm('the server\'s public host key, as in "ssh-ed25519 AAAA..."')
+    return " ".join(found)
+
+
+def authorized_keys(value: object) -> tuple[str, ...]:
+    """Public keys without options: who is let in is let in for everything."""
+    expected = 'a list of public keys, as in ["ssh-ed25519 AAAA... anna@desk"]'
+    if not isinstance(value, list):
+        raise WrongForm(expected)
+    keys = []
+    for line in value:
+        found = _public_key(line)
+        if found is None or not line.isprintable() or len(line) > KEY_LIMIT:
+            raise WrongForm(expected)
+        keys.append(" ".join([*found, *line.split()[2:]]))
+    return tuple(keys)
+
+
+def _public_key(value: object) -> tuple[str, str] | None:
+    """Type and base64 of a line as in id_ed25519.pub; None where it is none."""
     words = value.split() if isinstance(value, str) else []
     if len(words) < 2 or not _KEY_TYPES.fullmatch(words[0]):
-        raise WrongForm(expected)
+        return None
     try:
         blob = base64.b64decode(words[1], validate=True)
     except (binascii.Error, ValueError):
-        raise WrongForm(expected) from None
+        return None
     # RFC 4253, 6.6: the blob begins with the type's name, its length in 4 bytes before it.
     if not blob.startswith(len(words[0]).to_bytes(4, "big") + words[0].encode()) or len(blob) < 40:
-        raise WrongForm(expected)
-    return f"{words[0]} {words[1]}"
+        return None
+    return words[0], words[1]
 
 
 def enrol_key(value: object) -> str:

@@ -10,18 +10,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import re
 import socket
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
-from tundev import paths, settings
+from tundev import paths, settings, toml_lines
 from tundev.ssh_link import Endpoint, SshLink
 from vtunlib import files
 from vtunlib.errors import (
     AuthenticationRefused,
-    ConfigError,
     ProtocolError,
     RdvError,
     from_shell,
@@ -33,8 +30,6 @@ ANSWER_LIMIT = 4096
 """Bytes of the one line that the RDV answers."""
 ENROLLED = "enrolled"
 _LOST = "whether it was enrolled shows at the next try"
-
-_KEY = re.compile(r"\s*(rdv\s*\.\s*)?[\"']?enrol_key[\"']?\s*=")
 
 log = logging.getLogger(__name__)
 
@@ -152,22 +147,6 @@ def erase(path: Path) -> None:
 def without_enrol_key(text: str) -> str:
     """`text` without the lines of [rdv] enrol_key, all others byte for byte.
 
-    tomllib tells no lines: what may be its lines is left out, and taken if the rest
-    then says just what it said before. Raises ConfigError where no lines do.
+    Raises ConfigError where its lines cannot be told.
     """
-    wanted = tomllib.loads(text)
-    if "enrol_key" not in wanted.get("rdv", {}):
-        return text
-    del wanted["rdv"]["enrol_key"]
-    lines = text.splitlines(keepends=True)
-    for first, line in enumerate(lines):
-        if not _KEY.match(line):
-            continue
-        for end in range(first + 1, len(lines) + 1):
-            rest = "".join(lines[:first] + lines[end:])
-            try:
-                if tomllib.loads(rest) == wanted:
-                    return rest
-            except tomllib.TOMLDecodeError:
-                continue  # the value goes on
-    raise ConfigError("the lines of enrol_key cannot be told", "take it out by hand")
+    return toml_lines.without(text, ("rdv", "enrol_key"))

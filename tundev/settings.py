@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import grp
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tundev import config, paths
+from tundev import config, key_pair, paths
 from tundev.config import Config
 from tundev.config_values import Server, Transport
-from vtunlib import files
 from vtunlib.errors import ConfigError, NotFound
-from vtunlib.run import run
 from vtunlib.tunnel import UplinkType
 
 
@@ -75,23 +72,12 @@ def load(
     )
 
 
-def ensure_key(key: Path = paths.KEY) -> None:
-    """Make the device's SSH key if there is none. Raises RdvError."""
+def ensure_key(key: Path = paths.KEY, group: int | None = None) -> None:
+    """Make the device's SSH key if there is none, for `group` (gid) to read: ssh's. Raises RdvError."""
     if key.exists():
         return
-    group = group_of_ssh()
-    # Under another name first: a power cut in between must not leave half a key.
-    new = key.with_name(f".{key.name}.new")
-    for half in (new, new.with_name(f"{new.name}.pub")):
-        half.unlink(missing_ok=True)
-    run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", os.uname().nodename, "-f", str(new)])
-    for half, mode, final in ((new.with_name(f"{new.name}.pub"), 0o644, public_key(key)), (new, 0o640, key)):
-        os.chown(half, -1, group)
-        half.chmod(mode)
-        files.sync(half)
-        half.rename(final)
-    # The RDV may be told of it from now on (tundev.enrolment): it must not be lost any more.
-    files.sync_directory(key.parent)
+    # The RDV may be told of it from then on (tundev.enrolment): it is durable.
+    key_pair.make(key, mode=0o640, group=group_of_ssh() if group is None else group)
 
 
 def group_of_ssh(user: str = paths.USER) -> int:
@@ -108,7 +94,7 @@ def group_of_ssh(user: str = paths.USER) -> int:
 
 def public_key(key: Path = paths.KEY) -> Path:
     """The file of the public half."""
-    return key.with_name(f"{key.name}.pub")
+    return key_pair.public_half(key)
 
 
 def read_public_key(key: Path = paths.KEY) -> str:

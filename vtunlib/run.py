@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,12 +20,15 @@ _REAP_SECONDS = 2.0
 """How long a killed program's pipes are waited for: a grandchild of another session may hold them."""
 
 
-def run(argv: Sequence[str], *, deadline: float = 30.0, stdin: str | None = None) -> str:
+def run(
+    argv: Sequence[str], *, deadline: float = 30.0, stdin: str | None = None, good: Container[int] = (0,)
+) -> str:
     """Run `argv` to its end and return what it wrote to standard output.
 
     deadline: seconds until the program and its children are killed. stdin: text
-    it is given to read; None gives it /dev/null. Raises MissingProgram, Timeout,
-    or RdvError with the exit status and the last line of standard error.
+    it is given to read; None gives it /dev/null. good: the exit statuses that are no
+    failure. Raises MissingProgram, Timeout, or RdvError with the exit status and the
+    last line of standard error.
     """
     name = Path(argv[0]).name
     environment = {"PATH": os.environ.get("PATH", _PATH), "LC_ALL": "C"}
@@ -52,7 +55,7 @@ def run(argv: Sequence[str], *, deadline: float = 30.0, stdin: str | None = None
             if isinstance(error, subprocess.TimeoutExpired):
                 raise Timeout(f"{name} did not end within {deadline:g} s") from None
             raise
-    if process.returncode:
+    if process.returncode not in good:
         raise RdvError(f"{name} failed ({_status(process.returncode)}): {_last_line(stderr)}")
     return stdout
 

@@ -13,14 +13,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.image.foreign import CACHE, emulating, foreign_root
-from tests.image.initrd import kernel_of, make_initrd
+from image import initrd
+from image.emulation import emulating
+from tests.image.foreign import ARCHITECTURE, CACHE, foreign_root
 from tests.lab.debian import forget_old, held
 from tests.lab.process import run
 from tests.lab.roles import DIST, PACKAGES, Role, packages_of
 
 KEPT = 2  # disks of former packages that stay
 SIZE = "2G"  # sparse
+# Those of an image that QEMU needs.
+MODULES = ("virtio_pci", "virtio_blk", "crc32c_generic", "ext4")
 
 # The guest agent would tell of each time that it was asked whether a command has ended.
 # $1 the root, $2 a folder for what is written above it, $3 the disk's file, $4 its size, then the packages.
@@ -49,9 +52,11 @@ class Disk:
     """What QEMU boots."""
 
     image: Path
-    """Never written to: a guest's own writes go elsewhere."""
     kernel: Path
     initrd: Path
+    command_line: str
+    kept: bool = False
+    """Whether a guest's own writes stay: it is the test's own copy."""
 
 
 def disk_of(role: Role, dist: Path = DIST) -> Disk:
@@ -64,13 +69,14 @@ def disk_of(role: Role, dist: Path = DIST) -> Disk:
             _make(root, folder, debs)
             forget_old(folder.parent.glob(f"{role}-*"), folder, KEPT)
         os.utime(folder)
-    return Disk(folder / "disk", folder / "kernel", folder / "initrd")
+    command_line = f"root=/dev/vda rw systemd.hostname={role}"
+    return Disk(folder / "disk", folder / "kernel", folder / "initrd", command_line)
 
 
 def _key(debs: Sequence[Path]) -> str:
     """Of everything that the disk is made from, besides the root below it."""
     digest = hashlib.sha256(_INSTALL.encode())
-    for source in (*debs, Path(__file__).with_name("initrd.py")):
+    for source in (*debs, Path(initrd.__file__)):
         digest.update(source.read_bytes())
     return digest.hexdigest()[:16]
 
@@ -83,9 +89,9 @@ def _make(root: Path, folder: Path, debs: Sequence[Path]) -> None:
     above.mkdir(parents=True)
     work.mkdir()
     script = ["sh", "-c", _INSTALL, "sh", str(root), str(above), str(part / "disk"), SIZE, *map(str, debs)]
-    run(emulating(script), deadline=600)
-    shutil.copy2(kernel_of(root), part / "kernel")
-    make_initrd(root, part / "initrd", work)
+    run(emulating(script, ARCHITECTURE), deadline=600)
+    shutil.copy2(initrd.kernel_of(root), part / "kernel")
+    initrd.make_initrd(root, part / "initrd", work, MODULES)
     for folder_used in (above, work):
         shutil.rmtree(folder_used)
     part.rename(folder)

@@ -1,9 +1,6 @@
 """A Debian root for arm64, made on a machine of another architecture.
 
-Its programs run here by the kernel's binfmt_misc and QEMU's user emulation. Both are
-set up in a mount namespace of the one command that needs them: where nobody else has
-binfmt_misc mounted, what was registered goes with the namespace, also when the command
-is killed.
+Its programs run here as those of an image that is built do (image/emulation.py).
 """
 
 from __future__ import annotations
@@ -11,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from image.emulation import emulating
+from image.recipe import Arch
 from tests.lab.debian import Recipe, kept_root, our_depends
 
-ARCHITECTURE = "arm64"
+ARCHITECTURE = Arch.ARM64
 CACHE = Path("/var/cache/tundev/arm64")
 
 # fmt: off
@@ -32,7 +31,7 @@ LEFT_OUT = [
 ]
 # fmt: on
 
-# Under emulation an initramfs takes over ten minutes; tests/image/initrd.py makes one here. Without
+# Under emulation an initramfs takes over ten minutes; image/initrd.py makes one. Without
 # the kernel's hook, left out above, none is made with it, and by this setting none at an update. It is
 # there before initramfs-tools is, which must not ask about it.
 _BEGIN = r"""
@@ -51,25 +50,6 @@ for timer in apt-daily.timer apt-daily-upgrade.timer; do
 done
 """
 
-# The registration is the one that Debian's qemu-user-static has for systemd-binfmt.
-_EMULATING = r"""
-set -eu
-register=/proc/sys/fs/binfmt_misc
-if [ "$(uname -m)" != aarch64 ]; then
-    [ -e $register/register ] || mount -t binfmt_misc binfmt_misc $register
-    if [ ! -e $register/qemu-aarch64 ]; then
-        cat /usr/lib/binfmt.d/qemu-aarch64.conf > $register/register
-        trap 'echo -1 > $register/qemu-aarch64' EXIT
-    fi
-fi
-"$@"
-"""
-
-
-def emulating(argv: Sequence[str]) -> list[str]:
-    """`argv` so that programs of the foreign architecture run in it, in a mount namespace of its own."""
-    return ["unshare", "--mount", "--propagation", "slave", "sh", "-c", _EMULATING, "sh", *argv]
-
 
 def recipe(packages: Sequence[str]) -> Recipe:
     """What the root is made from that `packages` of ours can be installed in without network."""
@@ -84,4 +64,4 @@ def recipe(packages: Sequence[str]) -> Recipe:
 
 def foreign_root(packages: Sequence[str], *, fresh: bool = False) -> Path:
     """The root for `packages` of ours, without them; made, in minutes, if there is none yet."""
-    return kept_root(recipe(packages), CACHE, within=emulating([]), fresh=fresh)
+    return kept_root(recipe(packages), CACHE, within=emulating([], ARCHITECTURE), fresh=fresh)

@@ -36,14 +36,17 @@ _DRIVERS = "modprobe.blacklist=cdc_subset"
 class Guest:
     """`host` is whose network namespace QEMU runs in: its tap devices are what adapters are wired to.
 
-    The uplink is QEMU's own, with DHCP and a router; beyond that is what the namespace reaches.
+    The uplink is QEMU's own, with DHCP and a router; beyond that is what the namespace reaches. Not
+    `paced`, its clock is the host's and it runs as fast as that lets it: for what is not measured.
     """
 
-    def __init__(self, name: str, host: Host, disk: Disk, folder: Path) -> None:
+    def __init__(self, name: str, host: Host, disk: Disk, folder: Path, *, paced: bool = True) -> None:
         self.name = name
         self._host = host
         self._disk = disk
         self._folder = folder
+        steady = ["-smp", "1", "-accel", "tcg", "-icount", f"shift={INSTRUCTION_SHIFT},sleep=on"]
+        self._pace = steady if paced else ["-smp", "2", "-accel", "tcg,thread=multi"]
         self._console = folder / "console.log"
         self.monitor: Monitor
         self._agent: Agent
@@ -51,22 +54,25 @@ class Guest:
         self._open = ExitStack()
 
     def _argv(self, monitor: Port, agent: Port) -> list[str]:
+        snapshot = "off" if self._disk.kept else "on"
         return [
             *("qemu-system-aarch64", "-nodefaults", "-no-user-config", "-display", "none"),
-            *("-machine", "virt", "-cpu", CPU, "-smp", "1", "-m", MEMORY),
-            *("-accel", "tcg", "-icount", f"shift={INSTRUCTION_SHIFT},sleep=on"),
+            *("-machine", "virt", "-cpu", CPU, "-m", MEMORY, *self._pace),
             *("-kernel", str(self._disk.kernel), "-initrd", str(self._disk.initrd)),
-            *("-append", f"root=/dev/vda rw console=ttyAMA0 quiet systemd.hostname={self.name} {_DRIVERS}"),
+            *("-append", self._command_line()),
             *("-serial", f"file:{self._console}", "-S"),
             *("-qmp", f"unix:{monitor.path}"),
             *("-chardev", f"socket,id=agent,path={agent.path}", "-device", "virtio-serial-pci"),
             # QEMU tells events of a port that has an id, and of no other.
             *("-device", f"virtserialport,id=agent,chardev=agent,name={PORT}"),
-            *("-drive", f"if=none,id=root,format=raw,snapshot=on,file={self._disk.image}"),
+            *("-drive", f"if=none,id=root,format=raw,snapshot={snapshot},file={self._disk.image}"),
             *("-device", "virtio-blk-pci,drive=root", "-device", "virtio-rng-pci"),
             *("-netdev", "user,id=uplink", "-device", "virtio-net-pci,netdev=uplink,romfile="),
             *("-device", "qemu-xhci,id=usb"),
         ]
+
+    def _command_line(self) -> str:
+        return f"{self._disk.command_line} console=ttyAMA0 quiet {_DRIVERS}"
 
     def boot(self, *, deadline: float = BOOT_DEADLINE) -> list[str]:
         """Start it; the units that failed, once systemd in it says that the boot is over."""

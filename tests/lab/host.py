@@ -96,11 +96,13 @@ class Switch(Host):
         self.ip("link add lan type bridge stp_state 0 forward_delay 0", "link set lan up")
         self._ports = 0
 
-    def plug(self, host: Host, interface: str, *, mac: str = "") -> None:
-        """A cable from this switch to `interface` of the host."""
+    def plug(self, host: Host, interface: str, *, mac: str = "") -> str:
+        """A cable from this switch to `interface` of the host; its port here."""
         self._ports += 1
-        wire(host, interface, self, f"port{self._ports}", mac_a=mac)
-        self.ip(f"link set port{self._ports} master lan")
+        port = f"port{self._ports}"
+        wire(host, interface, self, port, mac_a=mac)
+        self.ip(f"link set {port} master lan")
+        return port
 
 
 def in_netns(pid: int, netns: str) -> bool:

@@ -187,6 +187,10 @@ class Lab:
         self.rdv.run([*add, "--server", config.RDV_NAME, "--bundle", bundle])
         config.put_bundle(machine, self.rdv.run(["cat", bundle]).out)
 
+    def layers_of(self, role: Role) -> list[Path]:
+        """The lower directories of the role's machines, for one more that a test makes."""
+        return self._layers[role]
+
     def another_rdv(self, name: str, address: IPv4Interface) -> Machine:
         """One more host on the internet with the server's packages, booted; nobody dials it."""
         machine = self._machine(name, Role.RDV)

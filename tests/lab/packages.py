@@ -30,7 +30,7 @@ def next_version(debs: Sequence[Path], directory: Path) -> list[Path]:
         # Another file of the package is there, a former one no more.
         notes = tree / f"usr/share/doc/{name}"
         (notes / "NEWS").write_text("The next version.\n")
-        (notes / "changelog.gz").unlink()
+        (notes / "changelog.gz").unlink(missing_ok=True)
         made.append(directory / f"{name}_{version}{NEXT}_all.deb")
         run(["dpkg-deb", "--root-owner-group", "--build", str(tree), str(made[-1])])
     return made

@@ -49,13 +49,15 @@ PACKAGES = {
 
 def packages_of(role: Role, dist: Path = DIST) -> list[Path]:
     """The newest .deb of each package of the role; LabError if one is not there."""
-    found = []
-    for name in PACKAGES[role]:
-        built = sorted(dist.glob(f"{name}_*.deb"), key=lambda path: path.stat().st_mtime)
-        if not built:
-            raise LabError(f"there is no {name}_*.deb in {dist}; make deb builds it")
-        found.append(built[-1])
-    return found
+    return [newest(name, dist) for name in PACKAGES[role]]
+
+
+def newest(name: str, dist: Path = DIST) -> Path:
+    """The newest .deb of the package; LabError if there is none."""
+    built = sorted(dist.glob(f"{name}_*.deb"), key=lambda path: path.stat().st_mtime)
+    if not built:
+        raise LabError(f"there is no {name}_*.deb in {dist}; make deb builds it")
+    return built[-1]
 
 
 def layers(place: Place, roles: set[Role], dist: Path = DIST) -> dict[Role, list[Path]]:

@@ -12,7 +12,7 @@ from tests.lab.base import base_root
 from tests.lab.clean import clean
 from tests.lab.machine import Machine
 from tests.lab.place import Place
-from tests.lab.roles import DIST, Role, packages_of
+from tests.lab.roles import DIST, Role, newest, packages_of
 
 ENABLED = {
     Role.RDV: ["rdv-sshd.service", "rdv-stunnel.service", "vtun-manager.service", "tundev-shell.service"],
@@ -116,7 +116,7 @@ def test_install_reinstall_remove_and_purge(place: Place, role: Role) -> None:
 
 def test_lintian_has_nothing_against_the_packages() -> None:
     """Nor an override without a reason: lintian prints none of those, so they are in debian/ to be read."""
-    debs = [str(deb) for role in Role for deb in packages_of(role, DIST)]
+    debs = [str(deb) for role in Role for deb in packages_of(role, DIST)] + [str(newest("tundev-image"))]
     argv = [
         "lintian",
         "--allow-root",

@@ -17,7 +17,7 @@ from rdv.admin import main as rdv_admin
 from rdv.devices import Device
 from tests.unit.test_architecture import ROOT
 from tundev import config
-from tundev.commands import masterdev, onsitedev, tundev_status
+from tundev.commands import masterdev, onsitedev, tundev_status, tundev_upgrade
 from vtunlib.run import run
 
 PAGES = sorted((ROOT / "docs/man").iterdir())
@@ -29,6 +29,7 @@ PARSERS = {
     "masterdev.1": masterdev._parser(),
     "onsitedev.1": onsitedev._parser(),
     "tundev-status.1": tundev_status._parser(),
+    "tundev-upgrade.1": tundev_upgrade._parser(),
     "rdv-admin.8": rdv_admin._parser(),
 }
 

@@ -43,6 +43,7 @@ _SHOWN: Mapping[str, frozenset[str]] = {
     "onsite": frozenset({"location", "interface"}),
     "master": frozenset({"extremity_subnet", "interface", "uplink", "grace"}),
     "web": frozenset({"uplink"}),
+    "login": frozenset({"authorized_keys"}),
 }
 """What of the configuration is no secret. All that is not named here is taken for one, also what a
 later version adds."""

@@ -1,0 +1,1 @@
+"""Ready-to-flash images: built around pi-gen, checked, and made one device's card."""

@@ -1,0 +1,92 @@
+"""What of a finished image goes into dist/: compressed, with checksum, block map, package list, SBOM, and
+its entry for Raspberry Pi Imager."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+
+from image import inventory
+from image.recipe import Arch, Base, Recipe
+from vtunlib.run import run
+from vtunlib.tunnel import Role
+
+_DEADLINE = 3600.0
+_DESCRIBED = {
+    Role.ONSITE: ("Remote access: onsite", "The device on the customer's network."),
+    Role.MASTER: ("Remote access: master", "The device on the support desk."),
+}
+_BOARDS = {
+    (Base.RPIOS, Arch.ARM64): ["pi5-64bit", "pi4-64bit", "pi3-64bit"],
+    (Base.RPIOS, Arch.ARMHF): ["pi5-32bit", "pi4-32bit", "pi3-32bit", "pi2-32bit", "pi1-32bit"],
+    (Base.DEBIAN, Arch.ARM64): ["pi4-64bit", "pi3-64bit"],
+}
+
+
+def deliver(image: Path, recipe: Recipe, root: Path, dist: Path, version: str) -> list[Path]:
+    """Write the image's files into `dist` and return them. Each is whole or not there."""
+    made = datetime.fromtimestamp(image.stat().st_mtime, UTC)
+    installed = inventory.packages(root)
+    packed = dist / f"{recipe.name}.img.xz"
+    part = packed.with_name(f"{packed.name}.part")
+    run(["xz", "--threads=0", "--keep", "--force", str(image)], deadline=_DEADLINE)
+    shutil.move(f"{image}.xz", part)
+    part.replace(packed)
+    run(["bmaptool", "create", "-o", str(dist / f"{recipe.name}.bmap"), str(image)], deadline=_DEADLINE)
+    texts = {
+        ".img.xz.sha256": f"{_sha256(packed)}  {packed.name}\n",
+        ".packages": inventory.listing(installed),
+        ".spdx.json": inventory.sbom(recipe.name, version, installed, made),
+        ".imager.json": imager_entry(recipe, image, packed, made, version),
+    }
+    files = [packed, dist / f"{recipe.name}.bmap"]
+    for suffix, text in texts.items():
+        target = dist / f"{recipe.name}{suffix}"
+        target.write_text(text, encoding="utf-8")
+        files.append(target)
+    return files
+
+
+def imager_entry(recipe: Recipe, image: Path, packed: Path, made: datetime, version: str) -> str:
+    """The JSON of a list that Raspberry Pi Imager takes (`--repo`), with this image alone in it.
+
+    Its schema is doc/json-schema/os-list-schema.json of raspberrypi/rpi-imager. The address is the
+    file's name below IMAGE_URL, the folder that the images are served from.
+    """
+    name, description = _DESCRIBED[recipe.role]
+    served = os.environ.get("IMAGE_URL", "https://rdv.example.com/images").rstrip("/")
+    entry = {
+        "name": f"{name} ({'Debian' if recipe.base == Base.DEBIAN else 'Raspberry Pi OS'}, {recipe.arch})",
+        "description": f"{description} Version {version}.",
+        "icon": f"{served}/tundev.png",
+        "url": f"{served}/{packed.name}",
+        "extract_size": image.stat().st_size,
+        "extract_sha256": _sha256(image),
+        "image_download_size": packed.stat().st_size,
+        "image_download_sha256": _sha256(packed),
+        "release_date": made.date().isoformat(),
+        # Nothing for the Imager to set: a device's configuration is its tundev.toml.
+        "init_format": "none",
+        "devices": _BOARDS[recipe.base, recipe.arch],
+    }
+    return json.dumps({"os_list": [entry]}, indent=2) + "\n"
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def unpacked(packed: Path, target: Path) -> None:
+    """Unpack a compressed image to `target`, its empty stretches left holes. Raises RdvError."""
+    # xz makes its files sparse, but none whose name it is not given by its source's.
+    source = target.with_name(f"{target.name}.xz")
+    source.symlink_to(packed.resolve())
+    try:
+        run(["xz", "--decompress", "--threads=0", "--keep", "--force", str(source)], deadline=_DEADLINE)
+    finally:
+        source.unlink()

@@ -1,0 +1,97 @@
+"""What an image's root is rid of, and given, last of all: nothing of the builder, nothing of one device."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from pathlib import Path
+
+from image.layout import BOOT_PATH, Layout
+from image.recipe import Base, Recipe
+from vtunlib.run import run
+
+REMOVED = (
+    # One device's own: made when it first boots.
+    *("etc/ssh/ssh_host_*", "etc/machine-id", "var/lib/dbus/machine-id", "var/lib/systemd/random-seed"),
+    *("etc/tundev/id_ed25519*", "etc/tundev/tundev.toml", "var/lib/NetworkManager/*"),
+    # The builder's.
+    *("etc/resolv.conf", "etc/hostname", "usr/bin/qemu-*-static", "root/.bash_history"),
+    # What packages and their installation leave.
+    *(
+        "var/cache/apt/*.bin",
+        "var/cache/apt/archives/*.deb",
+        "var/lib/apt/lists/*",
+        "var/cache/debconf/*-old",
+    ),
+    *("var/lib/dpkg/*-old", "etc/passwd-", "etc/group-", "etc/shadow-", "etc/gshadow-", "etc/sub?id-"),
+    *("var/log/*.log", "var/log/apt/*", "var/log/journal/*", "tmp/*", "var/tmp/*", "run/*"),
+)
+
+_CONSOLES = {Base.RPIOS: "console=serial0,115200 console=tty1", Base.DEBIAN: ""}
+
+# Read by raspi-firmware when it writes config.txt and cmdline.txt. CMA=0 leaves the contiguous memory to
+# the kernel's own choice: with a size set a Pi 4 may not boot.
+_RASPI_FIRMWARE = """\
+ROOTPART=PARTUUID={root}
+CONSOLES="ttyS1,115200 tty0"
+CMA=0
+"""
+# After what raspi-firmware writes itself (`rw`, `net.ifnames=0`): the last word counts. With more than
+# one adapter only names by port or MAC address stay the same from boot to boot.
+_EXTRA_CMDLINE = "ro net.ifnames=1 quiet\n"
+
+
+def finish(root: Path, recipe: Recipe, layout: Layout, version: str) -> None:
+    """Make `root` the one of the image."""
+    for pattern in REMOVED:
+        for path in root.glob(pattern):
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    # Empty, not absent: systemd then neither takes the boot for the first one nor wants to write it.
+    (root / "etc/machine-id").touch(mode=0o444)
+    hostname = f"tundev-{recipe.role}"
+    _write(root / "etc/hostname", f"{hostname}\n")
+    _write(root / "etc/hosts", f"127.0.0.1 localhost\n127.0.1.1 {hostname}\n::1 localhost\n")
+    # The root is read-only: NetworkManager keeps the DNS servers in /run.
+    (root / "etc/resolv.conf").symlink_to("/run/NetworkManager/resolv.conf")
+    _write(root / "etc/fstab", layout.fstab())
+    release = root / "usr/lib/os-release"
+    lines = [
+        line
+        for line in release.read_text(encoding="utf-8").splitlines()
+        if not line.startswith(("IMAGE_ID=", "IMAGE_VERSION="))
+    ]
+    lines += [f"IMAGE_ID={recipe.name}", f"IMAGE_VERSION={version}"]
+    _write(release, "\n".join(lines) + "\n")
+    # systemd sets the clock to no earlier than this file's time when it starts.
+    (root / "usr/lib/clock-epoch").touch()
+    now = time.time()
+    os.utime(root / "usr/lib/clock-epoch", (now, now))
+
+
+def boot_files(root: Path, recipe: Recipe, layout: Layout) -> None:
+    """Make the boot partition's files in the root's folder for it."""
+    boot = root / BOOT_PATH
+    boot.mkdir(parents=True, exist_ok=True)
+    partuuid = layout.partuuid(2)
+    if recipe.base == Base.RPIOS:
+        words = (
+            f"{_CONSOLES[recipe.base]} root=PARTUUID={partuuid} ro rootfstype=ext4 fsck.repair=yes rootwait"
+        )
+        _write(boot / "cmdline.txt", f"{words} quiet\n")
+        return
+    _write(root / "etc/default/raspi-firmware", _RASPI_FIRMWARE.format(root=partuuid))
+    _write(root / "etc/default/raspi-extra-cmdline", _EXTRA_CMDLINE)
+    hook = "DEB_MAINT_PARAMS=configure exec /etc/kernel/postinst.d/z50-raspi-firmware"
+    # By /proc it knows that it runs in a chroot, and does not ask for a mounted boot partition.
+    run(["mount", "-t", "proc", "proc", str(root / "proc")])
+    try:
+        run(["chroot", str(root), "/bin/sh", "-c", hook], deadline=300)
+    finally:
+        run(["umount", str(root / "proc")])
+
+
+def _write(path: Path, text: str) -> None:
+    path.unlink(missing_ok=True)
+    path.write_text(text, encoding="utf-8")
+    path.chmod(0o644)

@@ -1,0 +1,214 @@
+"""What a build is made from, how it goes on, and what it says."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from image import build, deliver, inventory, pigen
+from image.depends import needed
+from image.initrd import loading_order
+from image.progress import Progress, table
+from image.recipe import CONFIG, Arch, Base, Pin, Recipe, keys
+from vtunlib.errors import NotFound, UsageError
+from vtunlib.run import run
+from vtunlib.tunnel import Role
+
+
+def test_each_architecture_has_a_pin() -> None:
+    for arch in Arch:
+        pin = Recipe(Role.ONSITE, arch).pin()
+        assert len(pin.commit) == 40
+        assert pin.repository.startswith("https://")
+
+
+def test_there_is_no_debian_base_for_32_bits() -> None:
+    with pytest.raises(UsageError, match="armhf"):
+        Recipe(Role.ONSITE, Arch.ARMHF, Base.DEBIAN)
+
+
+@pytest.mark.parametrize("base", list(Base))
+def test_our_stage_is_the_last_one_of_either_base(base: Base) -> None:
+    stages = Recipe(Role.MASTER, base=base).stages(Path("/pi-gen"), Path("/ours"))
+    assert stages[-1] == Path("/ours/stage-master")
+    assert (base == Base.DEBIAN) == (Path("/pi-gen/stage0") not in stages)
+
+
+def _stages(folder: Path) -> list[Path]:
+    stages = [folder / "stage0", folder / "stage-onsite"]
+    for stage in stages:
+        (stage / "00").mkdir(parents=True)
+        (stage / "00/00-run.sh").write_text("#!/bin/sh\n")
+    return stages
+
+
+def test_a_stage_is_done_again_when_something_below_it_or_in_it_changes(tmp_path: Path) -> None:
+    stages = _stages(tmp_path)
+    deb = tmp_path / "a.deb"
+    deb.write_text("1")
+    first = keys(stages, ["pin"], [deb])
+    (stages[0] / "SKIP").touch()
+    assert keys(stages, ["pin"], [deb]) == first, "what the build itself lays down does not count"
+    deb.write_text("2")
+    second = keys(stages, ["pin"], [deb])
+    assert second["stage0"] == first["stage0"]
+    assert second["stage-onsite"] != first["stage-onsite"]
+    (stages[0] / "00/00-run.sh").chmod(0o755)
+    third = keys(stages, ["pin"], [deb])
+    assert third["stage0"] != second["stage0"]
+    assert third["stage-onsite"] != second["stage-onsite"]
+    assert keys(stages, ["another pin"], [deb])["stage0"] != third["stage0"]
+
+
+def test_the_packages_must_be_built_first(tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match="make deb"):
+        build.packages_in(Recipe(Role.ONSITE), tmp_path)
+
+
+LOG = """\
+[10:00:00] Begin /b/pi-gen
+[10:00:00] Begin /b/ours/stage-debian
+[10:00:00] Begin /b/ours/stage-debian/prerun.sh
+I: running debootstrap
+[10:02:10] End /b/ours/stage-debian/prerun.sh
+[10:02:15] End /b/ours/stage-debian
+[10:02:15] Begin /b/ours/stage-tundev
+[10:02:15] Begin /b/ours/stage-tundev/00-packages
+[10:02:15] Begin /b/ours/stage-tundev/00-packages/00-run.sh
+E: no space left on device
+"""
+
+
+def test_progress_tells_the_step_and_what_each_stage_took() -> None:
+    progress = Progress("/b/pi-gen")
+    ended = [path for now, line in enumerate(LOG.splitlines()) if (path := progress.take(line, float(now)))]
+    assert ended == ["/b/ours/stage-debian/prerun.sh", "/b/ours/stage-debian"]
+    assert progress.current == "stage-tundev/00-packages/00-run.sh"
+    assert progress.depth == 3
+    assert [(step.name, step.depth) for step in progress.ended] == [
+        ("stage-debian/prerun.sh", 1),
+        ("stage-debian", 0),
+    ]
+    assert [line.split() for line in table(progress.ended).splitlines()] == [
+        ["4", "s", "stage-debian"],
+        ["2", "s", "stage-debian/prerun.sh"],
+        ["4", "s", "together"],
+    ]
+
+
+def test_pi_gen_is_taken_at_its_pin_from_a_clone(tmp_path: Path) -> None:
+    clone, target = tmp_path / "clone", tmp_path / "pi-gen"
+    clone.mkdir()
+    git = ["git", "-C", str(clone), "-c", "user.name=x", "-c", "user.email=x@example.com"]
+    run([*git, "init", "--quiet"])
+    commits = []
+    for text in ("pinned", "newer"):
+        (clone / "build.sh").write_text(text)
+        run([*git, "add", "build.sh"])
+        run([*git, "commit", "--quiet", "--message", text])
+        commits.append(run([*git, "rev-parse", "HEAD"]).strip())
+    pin = Pin("https://pi-gen.invalid/pi-gen", "bookworm", commits[0])
+    pigen.checked_out(pin, target, clone)
+    assert (target / "build.sh").read_text() == "pinned"
+    (target / "build.sh").write_text("touched")
+    (target / "SKIP").touch()
+    pigen.checked_out(pin, target, clone)
+    assert (target / "build.sh").read_text() == "pinned"
+    assert not (target / "SKIP").exists()
+    with pytest.raises(NotFound, match="no commit 000000000000"):
+        pigen.checked_out(Pin(pin.repository, "bookworm", "0" * 40), target, clone)
+
+
+def test_what_packages_need_is_read_without_versions_and_alternatives() -> None:
+    assert needed("a (>= 1) | b, c:any, d [arm64], ", ()) == ["a", "c", "d"]
+
+
+def test_an_alternative_that_is_among_the_packages_is_enough() -> None:
+    field = "tundev-onsite | tundev-master, tundev-common (= 1), fdisk"
+    assert needed(field, {"tundev-master", "tundev-common"}) == ["fdisk"]
+
+
+MODULES_DEP = """\
+kernel/fs/jbd2/jbd2.ko:
+kernel/fs/mbcache.ko:
+kernel/fs/ext4/ext4.ko: kernel/fs/mbcache.ko kernel/fs/jbd2/jbd2.ko kernel/lib/crc16.ko
+kernel/lib/crc16.ko:
+kernel/drivers/block/virtio-blk.ko:
+"""
+BUILTIN = "kernel/drivers/mmc/core/mmc_block.ko\n"
+
+
+def test_a_module_is_loaded_after_what_it_needs_and_once_and_a_built_in_one_not() -> None:
+    order = loading_order(MODULES_DEP, BUILTIN, ("virtio_blk", "mmc_block", "ext4", "jbd2"))
+    assert order == [
+        "kernel/drivers/block/virtio-blk.ko",
+        "kernel/lib/crc16.ko",
+        "kernel/fs/jbd2/jbd2.ko",
+        "kernel/fs/mbcache.ko",
+        "kernel/fs/ext4/ext4.ko",
+    ]
+
+
+def test_a_module_that_the_kernel_has_not_is_named() -> None:
+    with pytest.raises(NotFound, match="no module xfs"):
+        loading_order(MODULES_DEP, BUILTIN, ("xfs",))
+
+
+def test_a_compressed_image_is_unpacked_with_its_holes(tmp_path: Path) -> None:
+    image = tmp_path / "image.img"
+    with image.open("wb") as made:
+        made.truncate(8 << 20)
+        made.seek(5 << 20)
+        made.write(b"written")
+    run(["xz", "--keep", str(image)])
+    deliver.unpacked(tmp_path / "image.img.xz", tmp_path / "card.img")
+    assert (tmp_path / "card.img").read_bytes() == image.read_bytes()
+    assert (tmp_path / "card.img").stat().st_blocks < 1024
+    assert {path.name for path in tmp_path.iterdir()} == {"image.img", "image.img.xz", "card.img"}
+
+
+STATUS = """\
+Package: vtun
+Status: install ok installed
+Maintainer: A <a@example.com>
+Architecture: arm64
+Source: vtun-src (1.0)
+Version: 3.0.4-2+b1
+Description: tunnels
+ Package: not a field
+
+Package: gone
+Status: deinstall ok config-files
+Architecture: all
+Version: 1
+"""
+
+
+def test_the_inventory_is_what_dpkg_has_installed(tmp_path: Path) -> None:
+    status = tmp_path / inventory.STATUS
+    status.parent.mkdir(parents=True)
+    status.write_text(STATUS)
+    installed = inventory.packages(tmp_path)
+    assert inventory.listing(installed) == "vtun\t3.0.4-2+b1\tarm64\n"
+    made = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    document = json.loads(inventory.sbom("tundev-onsite-arm64", "0.1.0", installed, made))
+    assert document["spdxVersion"] == "SPDX-2.3"
+    assert document["creationInfo"]["created"] == "2026-01-02T03:04:05Z"
+    image, vtun = document["packages"]
+    assert (image["name"], vtun["name"]) == ("tundev-onsite-arm64", "vtun")
+    assert vtun["externalRefs"][0]["referenceLocator"] == "pkg:deb/debian/vtun@3.0.4-2%2Bb1?arch=arm64"
+    identifiers = {package["SPDXID"] for package in document["packages"]} | {"SPDXRef-DOCUMENT"}
+    for relation in document["relationships"]:
+        assert {relation["spdxElementId"], relation["relatedSpdxElement"]} <= identifiers
+
+
+def test_pi_gen_finds_each_step_of_our_stages() -> None:
+    """It runs no script that is not executable, and no name that is not of its form."""
+    scripts = sorted(CONFIG.rglob("*.sh"))
+    assert scripts
+    for script in scripts:
+        assert script.stat().st_mode & 0o111, script
+        assert script.name == "prerun.sh" or script.name[2:] == "-run.sh", script

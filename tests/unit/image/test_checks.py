@@ -1,0 +1,198 @@
+"""What an image must not have: each fault, planted in the root of a real image, is found and named."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from image import check_command
+from image.checks import accept, check
+from image.layout import BOOT_PATH
+from tests.unit.image.sample import COMMAND_LINE, LAYOUT, Sample, sample
+from vtunlib.errors import FaultFound
+from vtunlib.run import run
+from vtunlib.tunnel import Role
+
+KEY = "-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n-----END OPENSSH PRIVATE KEY-----\n"
+BOOT_CONFIG = f"{BOOT_PATH}/tundev.toml"
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Sample:
+    return sample(tmp_path)
+
+
+def test_a_sound_image_has_no_fault(made: Sample, tmp_path: Path) -> None:
+    assert check(made.make(), Role.ONSITE, tmp_path / "check") == []
+
+
+def _swap(made: Sample) -> None:
+    made.write("etc/fstab", f"{LAYOUT.fstab()}/swapfile none swap sw 0 0\n")
+
+
+def _without_machine_id(made: Sample) -> None:
+    (made.root / "etc/machine-id").unlink()
+
+
+def _resolver(made: Sample) -> None:
+    made.write("etc/resolv.conf", "nameserver 10.0.0.53\n")
+
+
+def _open_folder(made: Sample) -> None:
+    (made.root / "var/lib/open").mkdir(parents=True)
+    (made.root / "var/lib/open").chmod(0o777)
+
+
+def _disabled(made: Sample) -> None:
+    (made.root / "etc/systemd/system/multi-user.target.wants/onsitedev.service").unlink()
+
+
+PLANTED: dict[str, tuple[Callable[[Sample], None], str]] = {
+    "a host key": (
+        lambda made: made.write("etc/ssh/ssh_host_ed25519_key", "x"),
+        "/etc/ssh/ssh_host_ed25519_key is one device's own",
+    ),
+    "a device's key": (
+        lambda made: made.write("etc/tundev/id_ed25519", KEY),
+        "/etc/tundev/id_ed25519 has a private key",
+    ),
+    "a machine's id": (
+        lambda made: made.write("etc/machine-id", "0" * 32),
+        "/etc/machine-id has a machine's id",
+    ),
+    "no file for the id": (_without_machine_id, "/etc/machine-id is missing"),
+    "a password": (
+        lambda made: made.write("etc/shadow", "root:$y$j9T$abc:1::::::\n"),
+        "account root has a password",
+    ),
+    "no password needed": (
+        lambda made: made.write("etc/shadow", "root::1::::::\n"),
+        "account root needs no password",
+    ),
+    "somebody's key": (
+        lambda made: made.write("root/.ssh/authorized_keys", "ssh-ed25519 AAAA"),
+        "/root/.ssh/authorized_keys lets somebody log in",
+    ),
+    "an enrolment key": (
+        lambda made: made.write(BOOT_CONFIG, f"enrol_key = '''{KEY}'''"),
+        f"/{BOOT_CONFIG} has a private key",
+    ),
+    "a configuration": (lambda made: made.write(BOOT_CONFIG, "[rdv]\n"), "is a device's configuration"),
+    "a unit too many": (
+        lambda made: made.enable("rsync.service"),
+        "unit rsync.service is enabled and not expected",
+    ),
+    "an init script": (
+        lambda made: made.write("etc/rc3.d/S01resize2fs_once"),
+        "unit resize2fs_once (SysV) is enabled and not expected",
+    ),
+    "a unit too few": (_disabled, "unit onsitedev.service is expected and not enabled"),
+    "an open file": (
+        lambda made: made.write("etc/open", mode=0o666),
+        "/etc/open may be written by anybody",
+    ),
+    "an open folder": (_open_folder, "/var/lib/open may be written by anybody"),
+    "a setuid program": (
+        lambda made: made.write("usr/bin/pkexec", mode=0o4755),
+        "/usr/bin/pkexec runs with another's rights",
+    ),
+    "swap": (_swap, "/etc/fstab has swap: /swapfile"),
+    "another disk's root": (
+        lambda made: made.write(f"{BOOT_PATH}/cmdline.txt", "root=/dev/mmcblk0p2 ro"),
+        "cmdline.txt does not name this image's root",
+    ),
+    "a writable root": (
+        lambda made: made.write(f"{BOOT_PATH}/cmdline.txt", f"{COMMAND_LINE} rw"),
+        "cmdline.txt has the root mounted writable",
+    ),
+    "the builder's resolver": (_resolver, "/etc/resolv.conf is a file"),
+    "no date": (lambda made: (made.root / "usr/lib/clock-epoch").unlink(), "/usr/lib/clock-epoch is missing"),
+}
+
+
+OTHERS = ("no file for the id", "no password needed", "a configuration", "a writable root", "a unit too few")
+"""Faults that take the place of another one of these in the same file."""
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
+    """What is said of two images that have all faults between them, by fault."""
+    said: dict[str, list[str]] = {}
+    for faults in (OTHERS, [fault for fault in PLANTED if fault not in OTHERS]):
+        folder = tmp_path_factory.mktemp("faults")
+        spoilt = sample(folder)
+        for fault in faults:
+            PLANTED[fault][0](spoilt)
+        said |= dict.fromkeys(faults, check(spoilt.make(), Role.ONSITE, folder / "check"))
+        assert not (folder / "check").exists()
+    return said
+
+
+@pytest.mark.parametrize("fault", PLANTED)
+def test_a_planted_fault_is_named(found: dict[str, list[str]], fault: str) -> None:
+    assert any(PLANTED[fault][1] in text for text in found[fault]), found[fault]
+
+
+def test_no_fault_is_named_that_was_not_planted(found: dict[str, list[str]]) -> None:
+    # A device's key is of one device and a key, a bundle's a configuration and a key.
+    assert len(found["a password"]) == len(PLANTED) - len(OTHERS) + 2
+    assert len(found["no password needed"]) == len(OTHERS)
+
+
+def test_the_build_fails_with_every_fault_named(
+    made: Sample, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for fault in ("a host key", "a password", "a unit too many"):
+        PLANTED[fault][0](made)
+    with pytest.raises(FaultFound, match="has 3 faults"):
+        accept(made.make(), Role.ONSITE, tmp_path / "check")
+    said = capsys.readouterr().out
+    assert said.count("fault:") == 3
+    assert "rsync.service" in said
+
+
+def test_another_role_s_units_are_faults(made: Sample, tmp_path: Path) -> None:
+    found = check(made.make(), Role.MASTER, tmp_path / "check")
+    assert "unit onsitedev.service is enabled and not expected" in found
+    assert "unit masterdev.service is enabled and not expected" not in found
+
+
+def test_a_broken_file_system_is_a_fault(made: Sample, tmp_path: Path) -> None:
+    image = made.make()
+    with image.open("r+b") as disk:
+        disk.seek(LAYOUT.partitions[1].start + 4096)  # the group descriptors, behind the first block
+        disk.write(b"\xff" * 64)
+    try:
+        found = check(image, Role.ONSITE, tmp_path / "check")
+    except Exception as error:  # either way it is not accepted
+        found = [str(error)]
+    assert any("file system" in text for text in found), found
+
+
+def test_what_is_no_image_of_ours_is_said_so(tmp_path: Path) -> None:
+    image = tmp_path / "tundev-onsite-arm64.img"
+    image.write_bytes(bytes(4096))
+    assert check(image, Role.ONSITE, tmp_path / "check") == [
+        "tundev-onsite-arm64.img is no image of ours: no partition table"
+    ]
+
+
+def test_the_command_tells_faults_to_programs_too(made: Sample, capsys: pytest.CaptureFixture[str]) -> None:
+    PLANTED["a host key"][0](made)
+    image = made.make()
+    assert check_command.main([str(image), "--json"]) == FaultFound.exit_code
+    assert json.loads(capsys.readouterr().out)["faults"] == [
+        "/etc/ssh/ssh_host_ed25519_key is one device's own"
+    ]
+    assert [path.name for path in image.parent.glob(".check-*")] == []
+
+
+def test_the_command_says_what_it_needs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert check_command.main([str(tmp_path / "card.img")]) == 2
+    assert "--role" in capsys.readouterr().err
+    assert check_command.main([str(tmp_path / "tundev-master-arm64.img")]) == 14
+    said = run([str(Path(check_command.__file__).with_name("check")), "--help"])
+    assert "examples:" in said

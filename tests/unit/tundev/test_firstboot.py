@@ -1,0 +1,298 @@
+"""A device's card: its file is taken over, whenever the power goes, and its secrets leave it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.lab.customer import make_key
+from tests.unit.test_architecture import ROOT
+from tundev import config, settings
+from tundev.enrolment import without_enrol_key
+from tundev.firstboot import secret_values
+from tundev.firstboot.boot_partition import BootPartition
+from tundev.firstboot.secret_values import HEADER, KEPT
+from tundev.firstboot.service import take_over
+from tundev.firstboot.taking_over import Found, Places, Step, look, plan, steps
+from vtunlib.errors import ConfigError
+from vtunlib.run import run
+
+HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGzSfdB1DIFYpq6GCxyYLdgMPN7PqsPGcJLTGZTfrC6Q"
+RDV = f'[rdv]\nserver = "rdv.example.com"\naccount = "rpi1100"\nhost_key = "{HOST_KEY}"\n'
+PROXY = "http://desk:S3cret@10.0.0.1:3128"
+PIN = "84722"
+
+
+@pytest.fixture(scope="module")
+def private(tmp_path_factory: pytest.TempPathFactory) -> str:
+    file = tmp_path_factory.mktemp("key") / "one-time"
+    make_key(file)
+    return file.read_text()
+
+
+@pytest.fixture
+def bundle(private: str) -> str:
+    return f"{RDV}proxy = '{PROXY}'\nenrol_key = '''\n{private}'''\n\n[web] # the page\npin = '{PIN}'\n"
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> Places:
+    for name in ("boot", "etc"):
+        (tmp_path / name).mkdir()
+    etc = tmp_path / "etc"
+    return Places(BootPartition(tmp_path / "boot"), os.getegid(), etc / "tundev.toml", etc / "id_ed25519")
+
+
+def put(places: Places, text: str | bytes) -> None:
+    places.boot.bundle.write_bytes(text if isinstance(text, bytes) else text.encode())
+
+
+def on_card(places: Places) -> str:
+    return places.boot.bundle.read_bytes().decode()
+
+
+def tidy(places: Places, text: str, private: str) -> None:
+    """All of the bundle is on the device, nothing secret on the card, and nothing is left to do."""
+    assert tomllib.loads(places.config.read_text()) == tomllib.loads(text)
+    assert places.config.stat().st_mode & 0o777 == 0o640
+    assert places.key.exists() and settings.public_key(places.key).exists()
+    card = on_card(places)
+    assert card.startswith(HEADER) and card.count(KEPT) == 3 + HEADER.count(KEPT)
+    for secret in (private.splitlines()[1], PIN, "S3cret"):
+        assert secret not in card
+    assert [path.name for path in places.boot.where.iterdir()] == ["tundev.toml"]
+    assert plan(look(places)).steps == ()
+
+
+# taking over
+
+
+def test_a_bundle_is_taken_over_and_its_secrets_leave_the_card(
+    places: Places, bundle: str, private: str
+) -> None:
+    put(places, bundle)
+    outcome = take_over(places)
+    assert (outcome.fault, outcome.untidied) == (None, None)
+    tidy(places, bundle, private)
+    # What is no secret stays where it was, comments and all.
+    assert '[web] # the page\npin = "(kept on the device)"\n' in on_card(places)
+    assert 'account = "rpi1100"\n' in on_card(places)
+
+
+@pytest.mark.parametrize("cut", range(7))
+def test_a_power_cut_between_two_steps_is_made_good_by_the_next_boot(
+    places: Places, bundle: str, private: str, cut: int
+) -> None:
+    put(places, bundle)
+    made = plan(look(places))
+    assert made.steps == tuple(Step)
+    for _, _step in zip(range(cut), steps(made, places), strict=False):
+        pass
+    assert take_over(places).fault is None
+    tidy(places, bundle, private)
+
+
+@pytest.mark.parametrize("torn", [1, 100, 512, 1000])
+@pytest.mark.parametrize("from_the_end", [False, True])
+def test_a_power_cut_while_the_card_is_blanked_is_made_good(
+    places: Places, bundle: str, private: str, torn: int, from_the_end: bool
+) -> None:
+    put(places, bundle)
+    for step in steps(plan(look(places)), places):
+        if step is Step.SOURCE:
+            break
+    data = bundle.encode()
+    put(places, data[:-torn] + bytes(torn) if from_the_end else bytes(torn) + data[torn:])
+    assert take_over(places).fault is None
+    tidy(places, bundle, private)
+
+
+def test_a_power_cut_that_loses_the_cards_file_costs_nothing(
+    places: Places, bundle: str, private: str
+) -> None:
+    put(places, bundle)
+    for step in steps(plan(look(places)), places):
+        if step is Step.BLANK:
+            break
+    places.boot.bundle.unlink()
+    assert take_over(places).fault is None
+    tidy(places, bundle, private)
+
+
+def test_killed_at_any_write_the_next_boot_ends_as_if_nothing_had_been(
+    places: Places, bundle: str, private: str, tmp_path: Path
+) -> None:
+    """The real service's work in a process of its own, killed at its 1st, 2nd, ... change of a file."""
+    script = (
+        "import os, sys; from pathlib import Path\n"
+        "from tundev.firstboot.taking_over import *\n"
+        "from tundev.firstboot.boot_partition import BootPartition\n"
+        "etc = Path(sys.argv[1], 'etc')\n"
+        "boot = BootPartition(Path(sys.argv[1], 'boot'))\n"
+        "places = Places(boot, os.getegid(), etc / 'tundev.toml', etc / 'id_ed25519')\n"
+        "made = plan(look(places))\n"
+        "for step in steps(made, places): pass\n"
+    )
+    argv = [sys.executable, "-c", script, str(tmp_path)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+    killed = 0
+    for call in ("write", "rename", "fsync"):
+        for number in range(1, 100):
+            for file in [*places.boot.where.iterdir(), *places.config.parent.iterdir()]:
+                file.unlink()
+            put(places, bundle)
+            kill = ["strace", "-qq", "-o", "/dev/null", "-e", f"trace={call}"]
+            kill += ["-e", f"inject={call}:signal=KILL:when={number}"]
+            done = subprocess.run([*kill, *argv], env=environment, check=False, capture_output=True)
+            subprocess.run(argv, env=environment, check=True)
+            tidy(places, bundle, private)
+            if done.returncode == 0:
+                break  # it makes no more such calls
+            killed += 1
+    assert killed > 20
+
+
+# a later boot
+
+
+def test_the_same_card_again_changes_nothing(places: Places, bundle: str) -> None:
+    put(places, bundle)
+    take_over(places)
+    before = {path: path.stat().st_mtime_ns for path in places.config.parent.iterdir()}
+    assert take_over(places).fault is None
+    assert {path: path.stat().st_mtime_ns for path in places.config.parent.iterdir()} == before
+
+
+def test_a_changed_card_is_taken_over_and_what_was_kept_stays(
+    places: Places, bundle: str, private: str
+) -> None:
+    put(places, bundle)
+    take_over(places)
+    put(places, on_card(places).replace("rdv.example.com", "rdv2.example.com"))
+    assert take_over(places).fault is None
+    tidy(places, bundle.replace("rdv.example.com", "rdv2.example.com"), private)
+
+
+def test_a_new_secret_takes_the_place_of_the_kept_one(places: Places, bundle: str) -> None:
+    put(places, bundle)
+    take_over(places)
+    put(places, on_card(places).replace(f'pin = "{KEPT}"', 'pin = "new pin"'))
+    take_over(places)
+    found = config.load(places.config)
+    assert found.web is not None and found.web.pin == "new pin"
+    assert found.rdv.proxy is not None and found.rdv.proxy.password == "S3cret"
+    assert "new pin" not in on_card(places)
+
+
+def test_a_used_one_time_key_does_not_come_back(places: Places, bundle: str) -> None:
+    put(places, bundle)
+    take_over(places)
+    places.config.write_text(without_enrol_key(places.config.read_text()))
+    put(places, on_card(places).replace("rdv.example.com", "rdv2.example.com"))
+    assert take_over(places).fault is None
+    assert config.load(places.config).rdv.enrol_key is None
+
+
+def test_with_the_data_gone_the_card_brings_the_device_back_but_for_its_secrets(
+    places: Places, bundle: str
+) -> None:
+    put(places, bundle)
+    take_over(places)
+    for file in places.config.parent.iterdir():
+        file.unlink()
+    assert take_over(places).fault == (
+        "tundev.toml, line 8: [rdv] proxy: the device does not have it; write it anew"
+    )
+    put(places, f"{RDV}enrol_key = '{KEPT}'\n")
+    assert take_over(places).fault is None
+    assert config.load(places.config).rdv.enrol_key is None
+
+
+def test_what_windows_makes_of_a_text_is_taken(places: Places, bundle: str) -> None:
+    put(places, b"\xef\xbb\xbf" + bundle.replace("\n", "\r\n").encode())
+    assert take_over(places).fault is None
+    assert config.load(places.config).rdv.account == "rpi1100"
+    assert b"\n" not in places.boot.bundle.read_bytes().replace(b"\r\n", b"")
+
+
+# what is not taken
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda text: text.replace("account", "acount"), "tundev.toml, line 3: [rdv] acount: is unknown"),
+        (lambda text: text.replace("[rdv]", "[rdv"), "tundev.toml: not TOML"),
+        (lambda text: text.replace(PIN, "1"), "[web] pin: expected a string of 4 to 64"),
+        (lambda text: text.encode("utf-16"), "saved as UTF-16"),
+        (lambda text: text.encode() + b"# \xe9\n", "not UTF-8"),
+        (lambda text: text + "#" * 70000, "longer than 65536 bytes"),
+        (lambda text: b"\0" * 512 + text.encode(), "not TOML"),
+        (lambda _: b"", "[rdv] is missing"),
+    ],
+)
+def test_a_bad_file_is_told_of_and_changes_nothing(
+    places: Places, bundle: str, change: Callable[[str], str | bytes], told: str
+) -> None:
+    put(places, change(bundle))
+    before = places.boot.bundle.read_bytes()
+    assert told in str(take_over(places).fault)
+    assert not list(places.config.parent.iterdir()) and places.boot.bundle.read_bytes() == before
+    # A good one is taken at the next boot.
+    put(places, bundle)
+    assert take_over(places).fault is None
+    # A bad one after it leaves that.
+    good = places.config.read_bytes()
+    put(places, change(bundle))
+    if change(bundle)[:1] not in (b"\0", b""):
+        assert told in str(take_over(places).fault)
+    assert places.config.read_bytes() == good
+
+
+def test_no_file_at_all_is_nothing_to_do() -> None:
+    assert plan(Found()).steps == ()
+
+
+def test_a_name_that_windows_made_longer_is_told(places: Places, bundle: str) -> None:
+    places.boot.where.joinpath("tundev.toml.txt").write_text(bundle)
+    assert take_over(places).misnamed == "tundev.toml.txt"
+
+
+def test_a_card_that_cannot_be_written_is_told_of_and_the_device_goes_on(places: Places, bundle: str) -> None:
+    put(places, bundle)
+    made = plan(look(places))
+    for step in steps(made, places):
+        if step is Step.SOURCE:
+            break
+    # As a card that takes no more data: even root may not change the file.
+    run(["chattr", "+i", str(places.boot.bundle)])
+    try:
+        assert "not permitted" in str(take_over(places).untidied)
+    finally:
+        run(["chattr", "-i", str(places.boot.bundle)])
+    assert config.load(places.config).rdv.enrol_key is not None
+    assert take_over(places).untidied is None
+
+
+# the texts
+
+
+def test_a_proxy_without_a_password_is_no_secret() -> None:
+    text = RDV + 'proxy = "http://10.0.0.1:3128"\n'
+    assert secret_values.erased(text) == HEADER + text
+
+
+def test_a_secret_whose_lines_cannot_be_told_is_refused() -> None:
+    with pytest.raises(ConfigError, match="by hand"):
+        secret_values.erased(f"web = {{ pin = '{PIN}' }}\n{RDV}")
+
+
+def test_erasing_twice_changes_nothing(bundle: str) -> None:
+    once = secret_values.erased(bundle)
+    assert secret_values.erased(once) == once

@@ -1,0 +1,264 @@
+"""How a device shows how it is: in words on its card and its console, by its LED."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pty
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.lab.host import wait_until
+from tests.unit.tundev.test_firstboot import RDV
+from tundev.appliance.led import NAMES, PATTERNS, Led
+from tundev.appliance.pace import CAP_SECONDS, Pace
+from tundev.appliance.report import Report
+from tundev.appliance.status_text import Condition, Seen, card_lines, condition, for_card, screen_lines
+from tundev.firstboot import outcome
+from tundev.firstboot.boot_partition import BootPartition
+from tundev.firstboot.outcome import Outcome
+from tundev.states import State
+
+ONLINE: dict[str, Any] = {
+    "role": "onsite",
+    "account": "rpi1100",
+    "server": "rdv.example.com",
+    "state": "SSH_connection_OK",
+    "uplink": "tundev-lan",
+    "address": "192.168.1.101/24",
+    "session": False,
+}
+REFUSED = {
+    **ONLINE,
+    "state": "RDVServer_TCP_OK",
+    "failure": "the one-time key of this device was used, replaced or has expired",
+    "failure_class": "AuthenticationRefused",
+}
+NO_NETWORK = {**ONLINE, "state": "LAN_wait"}
+FAULT = "tundev.toml, line 3: [rdv] acount: is unknown; expected one of server, account"
+
+CASES: dict[str, tuple[Seen, Condition, list[str]]] = {
+    "online": (
+        Seen(configured=True, status=ONLINE),
+        Condition.ONLINE,
+        ["Online: the RDV server rdv.example.com knows this device as rpi1100."],
+    ),
+    "in a session": (
+        Seen(configured=True, status={**ONLINE, "state": "Session_OK", "session": True}),
+        Condition.SESSION,
+        ["Online: the RDV server"],
+    ),
+    "refused": (
+        Seen(configured=True, enrolling=True, status=REFUSED),
+        Condition.NO_RDV,
+        ["the one-time key of this device was used, replaced", "It is not enrolled yet"],
+    ),
+    "no network": (
+        Seen(configured=True, enrolling=True, status=NO_NETWORK),
+        Condition.NO_NETWORK,
+        ["This onsite has no network:", "hand out addresses (DHCP)?"],
+    ),
+    "on its way": (
+        Seen(configured=True, status={**ONLINE, "state": "IP_addr_OK"}),
+        Condition.NO_RDV,
+        ["On its way to the RDV server rdv.example.com."],
+    ),
+    "no agent": (Seen(configured=True), Condition.STOPPED, ["The agent does not run"]),
+    "no file": (Seen(), Condition.NO_FILE, ["There is no configuration.", "Copy this device's tundev.toml"]),
+    "a bad file": (
+        Seen(Outcome(fault=FAULT)),
+        Condition.NO_FILE,
+        ["The file tundev.toml on this card was not taken over", "line 3: [rdv] acount", "waits for it"],
+    ),
+    "a bad file after a good one": (
+        Seen(Outcome(fault=FAULT), configured=True, status=ONLINE),
+        Condition.ONLINE,
+        ["line 3: [rdv] acount", "goes on with the file of before", "Online: "],
+    ),
+    "another name": (
+        Seen(Outcome(misnamed="tundev.toml.txt")),
+        Condition.NO_FILE,
+        ["The file tundev.toml.txt on this card must be called tundev.toml."],
+    ),
+    "secrets still there": (
+        Seen(Outcome(untidied="Input/output error"), configured=True, status=ONLINE),
+        Condition.ONLINE,
+        ["its secrets could not be taken off the card", "Input/output error"],
+    ),
+    "data made anew": (
+        Seen(Outcome(remade="e2fsck failed (exit status 12): bad"), configured=True, status=REFUSED),
+        Condition.NO_RDV,
+        ["damaged beyond repair", "exit status 12"],
+    ),
+    "a card that is broken": (
+        Seen(Outcome(broken="cannot read /dev/mmcblk0p4: Input/output error")),
+        Condition.NO_FILE,
+        ["write the image to a new card", "cannot read /dev/mmcblk0p4"],
+    ),
+    "after an upgrade": (
+        Seen(configured=True, status=ONLINE, upgrade="Upgraded to 0.2.0."),
+        Condition.ONLINE,
+        ["Upgraded to 0.2.0."],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_each_condition_is_told_in_words(case: str) -> None:
+    seen, wanted, told = CASES[case]
+    assert condition(seen) is wanted
+    for lines in (card_lines(seen), screen_lines(seen)):
+        text = " ".join(line.strip() for line in lines)
+        assert not [words for words in told if words not in text], text
+        assert max(map(len, lines)) <= 79
+        assert all(line.isprintable() for line in lines)
+
+
+def test_a_session_is_no_reason_to_write_the_card() -> None:
+    states = (State.SSH_CONNECTION_OK, State.TUNNEL_CONNECTION_OK, State.SESSION_OK)
+    texts = [card_lines(Seen(configured=True, status={**ONLINE, "state": state})) for state in states]
+    assert texts[0] == texts[1] == texts[2]
+
+
+def test_what_a_server_says_cannot_move_the_cursor() -> None:
+    seen = Seen(configured=True, status={**REFUSED, "failure": "\x1b[2J", "account": "\x1b]0;x\x07"})
+    assert all(line.isprintable() for line in screen_lines(seen))
+
+
+def test_the_cards_file_has_the_ends_of_line_of_windows() -> None:
+    text = for_card(["", "Online."], "2026-11-25 21:00 UTC")
+    assert text == b"This device at 2026-11-25 21:00 UTC:\r\n\r\nOnline.\r\n"
+
+
+def test_what_is_found_before_any_folder_is_made_is_kept(tmp_path: Path) -> None:
+    file = tmp_path / "run/firstboot.json"
+    assert outcome.read(file) == Outcome()
+    outcome.write(Outcome(remade="why"), file)
+    assert outcome.read(file) == Outcome(remade="why")
+    file.write_text("{")
+    assert outcome.read(file) == Outcome()
+
+
+# the LED
+
+
+def kernels_led(leds: Path, name: str) -> Path:
+    """The files that the kernel has for a LED; those of a trigger are there from the start."""
+    where = leds / name
+    where.mkdir(parents=True)
+    for file in ("trigger", "delay_on", "delay_off"):
+        (where / file).write_text("")
+    return where
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("shown", Condition)
+def test_the_led_shows_each_condition(tmp_path: Path, name: str, shown: Condition) -> None:
+    where = kernels_led(tmp_path, name)
+    Led(tmp_path).show(shown)
+    pattern = PATTERNS[shown]
+    assert (where / "trigger").read_text() == pattern.trigger
+    if pattern.trigger == "timer":
+        assert (where / "delay_on").read_text() == str(pattern.on)
+        assert (where / "delay_off").read_text() == str(pattern.off)
+
+
+def test_what_a_person_must_tell_apart_blinks_differently() -> None:
+    told_apart = [Condition.NO_FILE, Condition.NO_NETWORK, Condition.NO_RDV, Condition.ONLINE]
+    patterns = {PATTERNS[shown] for shown in (*told_apart, Condition.SESSION)}
+    assert len(patterns) == 5
+
+
+def test_a_board_without_the_led_shows_nothing(tmp_path: Path) -> None:
+    Led(tmp_path).show(Condition.ONLINE)
+    assert not list(tmp_path.iterdir())
+
+
+# the pace
+
+
+def test_a_calm_device_writes_at_once_and_a_restless_one_ever_more_seldom() -> None:
+    pace, now, writes = Pace(), 0.0, []
+    while now < 24 * 3600:
+        now += pace.wait(now) + 0.1
+        pace.wrote(now)
+        writes.append(now)
+    assert writes[0] < 1 and writes[1] < 30
+    assert len(writes) < 24 + 12
+    assert pace.wait(now + CAP_SECONDS) == 0
+    pace.wrote(now + 3 * CAP_SECONDS)
+    assert pace.wait(now + 3 * CAP_SECONDS) < 30
+
+
+# all of it
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Callable[..., Report]:
+    def make(console: Path = tmp_path / "no console") -> Report:
+        for name in ("boot", "leds"):
+            (tmp_path / name).mkdir(exist_ok=True)
+        (tmp_path / "tundev.toml").write_text(RDV)
+        return Report(
+            BootPartition(tmp_path / "boot"),
+            led=Led(tmp_path / "leds"),
+            console=console,
+            configuration=tmp_path / "tundev.toml",
+            found=tmp_path / "firstboot.json",
+            upgraded=tmp_path / "outcome",
+            settle=0.0,
+        )
+
+    return make
+
+
+def card(tmp_path: Path) -> str:
+    return (tmp_path / "boot/tundev-status.txt").read_text()
+
+
+def test_what_the_agent_says_is_on_the_card_once_until_it_says_something_else(
+    made: Callable[..., Report], tmp_path: Path
+) -> None:
+    report = made()
+    report.agent(ONLINE)
+    report.write()
+    assert "Online: the RDV server rdv.example.com" in card(tmp_path)
+    before = (tmp_path / "boot/tundev-status.txt").stat().st_ino
+    report.agent({**ONLINE, "session": True, "state": "Session_OK"})
+    report.write()
+    assert (tmp_path / "boot/tundev-status.txt").stat().st_ino == before
+    report.agent(None)
+    report.write()
+    assert "The agent does not run" in card(tmp_path)
+
+
+def test_what_the_boot_found_is_on_the_card(made: Callable[..., Report], tmp_path: Path) -> None:
+    outcome.write(Outcome(fault=FAULT), tmp_path / "firstboot.json")
+    made().write()
+    assert "line 3: [rdv] acount" in card(tmp_path)
+
+
+def test_the_console_is_cleared_and_shows_the_state(made: Callable[..., Report]) -> None:
+    ours, theirs = pty.openpty()
+    with os.fdopen(ours, "rb", buffering=0) as screen, os.fdopen(theirs, "wb", buffering=0):
+        report = made(Path(f"/proc/self/fd/{theirs}"))
+        report.agent(ONLINE)
+        report.show()
+        shown = screen.read(4096).decode()
+    assert shown.startswith("\x1b[H\x1b[2J") and "Address: 192.168.1.101/24" in shown
+
+
+def test_it_writes_a_change_by_itself(made: Callable[..., Report], tmp_path: Path) -> None:
+    async def live() -> None:
+        report = made()
+        running = asyncio.create_task(report.run())
+        file = tmp_path / "boot/tundev-status.txt"
+        report.agent(REFUSED)
+        await asyncio.to_thread(wait_until, file.exists, what="the file")
+        running.cancel()
+
+    asyncio.run(live())
+    assert "one-time key" in card(tmp_path)

@@ -1,0 +1,151 @@
+"""How a device is, in words for who reads its card in a laptop, or stands before its screen.
+
+Pure: made of what the boot found, the agent's status and the configuration's absence.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from tundev import advice
+from tundev.contract import Key
+from tundev.firstboot.boot_partition import BUNDLE
+from tundev.firstboot.outcome import Outcome
+from tundev.states import ONLINE, State
+from vtunlib.errors import printable
+
+_COLUMNS = 78
+
+
+class Condition(StrEnum):
+    """What the LED tells apart, the worst first."""
+
+    NO_FILE = "no configuration"
+    STOPPED = "the agent does not run"
+    NO_NETWORK = "no network"
+    NO_RDV = "no RDV server"
+    ONLINE = "online, waiting for a session"
+    SESSION = "in a session"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """All that is known. status: by contract.Key, None where no agent runs."""
+
+    outcome: Outcome = field(default_factory=Outcome)
+    configured: bool = False
+    enrolling: bool = False
+    """Whether the one-time key has not been used yet."""
+    status: Mapping[str, Any] | None = None
+    upgrade: str = ""
+    """What came of the last upgrade; empty where there was none."""
+
+
+def condition(seen: Seen) -> Condition:
+    """In one word."""
+    if not seen.configured:
+        return Condition.NO_FILE
+    if seen.status is None:
+        return Condition.STOPPED
+    if seen.status.get(Key.SESSION):
+        return Condition.SESSION
+    state = seen.status.get(Key.STATE)
+    if state in ONLINE:
+        return Condition.ONLINE
+    return Condition.NO_NETWORK if state == State.LAN_WAIT else Condition.NO_RDV
+
+
+def card_lines(seen: Seen) -> list[str]:
+    """For tundev-status.txt: what changes seldom, so that the card is seldom written to."""
+    if seen.outcome.broken and not seen.configured:
+        return [
+            *_paragraph(
+                "The card's data partition cannot be used: write the image to a new card. The reason:"
+            ),
+            *_wrapped(seen.outcome.broken, "  "),
+        ]
+    shown = [*_of_file(seen), *_of_data(seen)]
+    status = seen.status
+    if not seen.configured:
+        return shown
+    if status is not None and status.get(Key.STATE) in ONLINE:
+        where = f"the RDV server {status.get(Key.SERVER)} knows this device as {status.get(Key.ACCOUNT)}"
+        return [*shown, *_paragraph(f"Online: {where}."), *_of_upgrade(seen)]
+    told = advice.of_connection(status) if status is not None else advice.advice(None, None)
+    if told is not None:
+        shown += ["", *told.lines()]
+    elif status is not None:
+        shown += _paragraph(f"On its way to the RDV server {status.get(Key.SERVER)}.")
+    if seen.enrolling:
+        shown += _paragraph("It is not enrolled yet: its one-time key has not been used.")
+    return [*shown, *_of_upgrade(seen)]
+
+
+def screen_lines(seen: Seen) -> list[str]:
+    """For the console: the same, and what changes often."""
+    status = seen.status or {}
+    words = [str(status[key]) for key in (Key.ACCOUNT, Key.ROLE) if key in status]
+    shown = [" ".join(["Tunnelling device", *words]), "", f"State:   {condition(seen)}"]
+    for key, name in ((Key.SERVER, "RDV"), (Key.UPLINK, "Uplink"), (Key.ADDRESS, "Address")):
+        if key in status:
+            shown.append(f"{name + ':':<8} {status[key]}")
+    return [printable(line) for line in [*shown, *card_lines(seen)]]
+
+
+def _of_file(seen: Seen) -> list[str]:
+    outcome = seen.outcome
+    instead = (
+        "This device goes on with the file of before." if seen.configured else "This device waits for it."
+    )
+    if outcome.fault:
+        return [
+            *_paragraph(f"The file {BUNDLE} on this card was not taken over:"),
+            *_wrapped(outcome.fault, "  "),
+            *_paragraph(f"{instead} Mend the file on any computer, put the card back and switch on."),
+        ]
+    if outcome.misnamed:
+        text = f"The file {outcome.misnamed} on this card must be called {BUNDLE}."
+        return _paragraph(f"{text} Windows hides the end of a name: show it, and rename the file.")
+    if outcome.untidied:
+        return [
+            *_paragraph("The card's file was taken over, but its secrets could not be taken off the card:"),
+            *_wrapped(outcome.untidied, "  "),
+        ]
+    if not seen.configured:
+        text = f"Copy this device's {BUNDLE} to where this file is, put the card back and switch on."
+        return _paragraph(f"There is no configuration. {text}")
+    return []
+
+
+def _of_data(seen: Seen) -> list[str]:
+    if not seen.outcome.remade:
+        return []
+    text = (
+        "What this device had kept was damaged beyond repair, and was begun anew: configuration, keys, logs."
+    )
+    known = f"Where the RDV server does not know it any more, it needs a new {BUNDLE}."
+    return [*_paragraph(f"{text} {known} The reason:"), *_wrapped(seen.outcome.remade, "  ")]
+
+
+def _of_upgrade(seen: Seen) -> list[str]:
+    return _paragraph(seen.upgrade) if seen.upgrade else []
+
+
+def _paragraph(text: str) -> list[str]:
+    return ["", *_wrapped(text, "")]
+
+
+def _wrapped(text: str, indent: str) -> list[str]:
+    lines = textwrap.wrap(
+        printable(text), _COLUMNS, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False
+    )
+    return [printable(line) for line in lines]
+
+
+def for_card(lines: list[str], when: str) -> bytes:
+    """The file: CRLF, for Notepad of any age."""
+    return "".join(f"{line}\r\n" for line in [f"This device at {when}:", *lines]).encode()

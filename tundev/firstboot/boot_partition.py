@@ -1,0 +1,76 @@
+"""The boot partition as a person sees it in any computer: `tundev.toml` and `tundev-status.txt`.
+
+It is FAT and knows no journal, so it is mounted read-only but for the moments in
+which something is written, and nothing that a device needs is there alone.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from vtunlib import files
+from vtunlib.errors import RdvError
+from vtunlib.run import run
+
+WHERE = Path("/boot/firmware")
+BUNDLE = "tundev.toml"
+STATUS = "tundev-status.txt"
+SIZE_LIMIT = 65536
+"""Bytes; a bundle with its key and CA has 4000."""
+
+
+class BootPartition:
+    """Its two files."""
+
+    def __init__(self, where: Path = WHERE) -> None:
+        self.where = where
+        self.bundle = where / BUNDLE
+        self.status = where / STATUS
+
+    def read(self) -> bytes | None:
+        """The bundle, at most SIZE_LIMIT bytes and one of it; None where there is none. Raises OSError."""
+        try:
+            with self.bundle.open("rb") as file:
+                return file.read(SIZE_LIMIT + 1)
+        except FileNotFoundError:
+            return None
+
+    def misnamed(self) -> str | None:
+        """A file that is meant to be the bundle: Windows hides what a name ends with."""
+        for path in sorted(self.where.glob("*.toml*")):
+            if path.name.lower() in (f"{BUNDLE}.txt", "tundev.toml.toml", "tundev.tom"):
+                return path.name
+        return None
+
+    @contextmanager
+    def writable(self) -> Iterator[None]:
+        """What is written meanwhile is on the card afterwards. Raises OSError, RdvError."""
+        read_only = os.statvfs(self.where).f_flag & os.ST_RDONLY
+        if read_only:
+            run(["mount", "-o", "remount,rw", str(self.where)])
+        try:
+            yield
+        finally:
+            files.sync_directory(self.where)
+            if read_only:
+                with suppress(RdvError):  # the next boot mounts it as it should be
+                    run(["mount", "-o", "remount,ro", str(self.where)])
+
+    def blank(self) -> None:
+        """Overwrite the bundle where it lies, with NULs: a file put in its place would leave it readable.
+
+        Cut short it holds at least one NUL, unless it is as it was. Raises OSError.
+        """
+        with self.bundle.open("r+b") as file:
+            file.write(bytes(self.bundle.stat().st_size))
+            file.flush()
+            os.fsync(file.fileno())
+
+    def replace(self, path: Path, data: bytes) -> None:
+        """Put the file there, whole. Raises OSError."""
+        for left in self.where.glob(f".{path.name}.*.new"):
+            left.unlink()  # of a power cut
+        files.replace(path, data, mode=0o644)
