@@ -87,11 +87,9 @@ def _make(root: Path, folder: Path, debs: Sequence[Path]) -> None:
     shutil.rmtree(part, ignore_errors=True)
     above, work = part / "above", part / "initrd.d"
     above.mkdir(parents=True)
-    work.mkdir()
     script = ["sh", "-c", _INSTALL, "sh", str(root), str(above), str(part / "disk"), SIZE, *map(str, debs)]
     run(emulating(script, ARCHITECTURE), deadline=600)
     shutil.copy2(initrd.kernel_of(root), part / "kernel")
     initrd.make_initrd(root, part / "initrd", work, MODULES)
-    for folder_used in (above, work):
-        shutil.rmtree(folder_used)
+    shutil.rmtree(above)
     part.rename(folder)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -71,8 +72,11 @@ class Browser:
                 raise LabError(f"the page answers {answer.status}: {answer.read().decode()}")
 
             def until(name: str, holds: Callable[[Any], object]) -> Any:
-                told = ""
+                told, give_up = "", time.monotonic() + DEADLINE
                 for line in answer:
+                    # The stream's signs of life come for ever.
+                    if time.monotonic() > give_up:
+                        raise LabError(f"no such {name} within {DEADLINE:g} s")
                     field, _, value = line.decode().rstrip("\n").partition(": ")
                     if field == "event":
                         told = value

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
@@ -64,10 +65,12 @@ def test_the_laptop_has_the_page_by_address_and_name_and_no_neighbour_has(lab: L
     session = page.enter()
     assert (session["place"], session["pin_needed"], session["signed_in"]) == ("port", False, True)
     with page.events() as until:
-        state = until(
-            "state", lambda state: {row["id"] for row in state["onsites"] or []} >= {account(lab, 0)}
-        )
-        until("state", lambda state: state["port"].get("lease") == str(lease.address.ip))
+
+        def complete(state: Any) -> bool:
+            listed = {row["id"] for row in state["onsites"] or []}
+            return account(lab, 0) in listed and state["port"].get("lease") == str(lease.address.ip)
+
+        state = until("state", complete)
     assert state["agent"]["account"] == lab.plan.desks[0].account
     assert resolve(laptop.netns, str(lease.address.ip)) == [PORT]
     assert resolve(laptop.netns, str(lease.address.ip), at=PORT) == [PORT]
