@@ -63,7 +63,12 @@ class Chromium:
         Not that the server could not be reached, or that it refused something: that is the page's to tell.
         """
         said = [entry["message"] for entry in self.driver.get_log("browser")]
-        return [message for message in said if not _HARMLESS.search(message)]
+        # Of its own pages, one of which an empty tab shows, the console is Chromium's business.
+        return [
+            message
+            for message in said
+            if not message.startswith("chrome://") and not _HARMLESS.search(message)
+        ]
 
     def hosts_asked(self) -> set[str]:
         """Where the windows have sent requests since the last call."""
