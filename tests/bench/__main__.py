@@ -36,6 +36,7 @@ TLS_ROUNDS = 3
 def until_first_ping(lab: Lab, mode: str) -> float:
     """Seconds from `masterdev connect` until the laptop's first answered ping of the camera."""
     onsite = lab.plan.sites[0].account
+    lab.wait_ports()  # after L2 the adapter is looked at anew
     started = time.perf_counter()
     lab.master.run(["masterdev", "connect", onsite, "-m", mode, "--detach"], deadline=60)
     # Asked every 20 ms, so that the figure is no coarser than that.
