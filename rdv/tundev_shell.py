@@ -26,7 +26,7 @@ from rdv.shell.manager_link import ManagerLink
 from rdv.shell.shell_session import ShellSession
 from vtunlib import bus as buses
 from vtunlib.errors import Busy, RdvError
-from vtunlib.service import Readiness, until_told
+from vtunlib.service import Readiness, exit_code, until_told
 
 SHELLS: dict[str, type[ShellSession]] = {"onsite": OnsiteShell, "master": MasterShell}
 """By the FileDescriptorName of the socket unit."""
@@ -192,12 +192,7 @@ async def serve() -> None:
 def main() -> int:
     """Entry point of tundev-shell.service."""
     journal.set_up("tundev-shell")
-    try:
-        asyncio.run(serve())
-    except RdvError as error:
-        log.error("%s", error)
-        return error.exit_code
-    return 0
+    return exit_code(serve)
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ from rdv.manager.warnings import Warnings
 from vtunlib import bus as buses
 from vtunlib import units
 from vtunlib.errors import RdvError
-from vtunlib.service import Readiness, until_told
+from vtunlib.service import Readiness, exit_code, until_told
 
 UNIT = "vtun-manager.service"
 
@@ -131,12 +131,7 @@ def _settings(warnings: Warnings) -> settings.Settings:
 def main() -> int:
     """Entry point of vtun-manager.service."""
     journal.set_up("vtun-manager")
-    try:
-        asyncio.run(serve())
-    except RdvError as error:
-        log.error("%s", error)
-        return error.exit_code
-    return 0
+    return exit_code(serve)
 
 
 if __name__ == "__main__":

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import sdnotify
 
 from vtunlib.errors import RdvError
+
+log = logging.getLogger(__name__)
 
 
 class Readiness:
@@ -51,3 +56,13 @@ async def until_told(disconnected: asyncio.Future[None]) -> None:
         if not disconnected.cancelled():
             disconnected.exception()  # taken, or its traceback would be in the journal
         raise RdvError("the connection to the system bus broke")
+
+
+def exit_code(serve: Callable[[], Coroutine[Any, Any, None]]) -> int:
+    """Run a service until it ends; 0, or the code of the RdvError that ended it, which is logged."""
+    try:
+        asyncio.run(serve())
+    except RdvError as error:
+        log.error("%s", error)
+        return error.exit_code
+    return 0

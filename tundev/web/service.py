@@ -19,7 +19,7 @@ from tundev.web.page import Page
 from tundev.web.places import Kind, Place
 from vtunlib import bus as buses
 from vtunlib.errors import RdvError
-from vtunlib.service import Readiness, until_told
+from vtunlib.service import Readiness, exit_code, until_told
 
 LEAVING_SECONDS = 2.0
 """How long those that look may take to take the last word of a place that is left."""
@@ -138,12 +138,7 @@ async def serve() -> None:
 def main() -> int:
     """Entry of /usr/lib/tundev/masterdev-web."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    try:
-        asyncio.run(serve())
-    except RdvError as error:
-        log.error("%s", error)
-        return error.exit_code
-    return 0
+    return exit_code(serve)
 
 
 if __name__ == "__main__":
