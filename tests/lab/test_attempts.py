@@ -181,11 +181,12 @@ ATTEMPTS: dict[str, Attempt] = {
     "a file to the RDV": Attempt(
         copy("scp", "/etc/passwd", f"THERE:{LOOT}"), "subsystem request failed|closed"
     ),
+    # The words of "scp -O", said by ssh itself: scp may end its ssh before that has written the answer.
     "a file from the RDV as in old times": Attempt(
-        copy("scp", "-O", "THERE:/etc/passwd", LOOT), r"\*\*\*", 1
+        ssh(command="scp -f /etc/passwd"), NO_LOGIN, NotAllowed.exit_code
     ),
     "a file to the RDV as in old times": Attempt(
-        copy("scp", "-O", "/etc/passwd", f"THERE:{LOOT}"), r"\*\*\*", 1
+        ssh(command=f"scp -t {LOOT}"), NO_LOGIN, NotAllowed.exit_code
     ),
     "a session of sftp": Attempt(
         copy("sftp", "-b", "-", "THERE"), "subsystem request failed", said=f"get /etc/passwd {LOOT}\n"
