@@ -58,6 +58,11 @@ class Disk:
     kept: bool = False
     """Whether a guest's own writes stay: it is the test's own copy."""
 
+    @property
+    def drive(self) -> str:
+        """What QEMU's -drive says of it."""
+        return f"format=raw,snapshot={'off' if self.kept else 'on'},file={self.image}"
+
 
 def disk_of(role: Role, dist: Path = DIST) -> Disk:
     """A device with the role's built packages, not yet configured; made if there is none of these."""

@@ -38,15 +38,26 @@ class Guest:
 
     The uplink is QEMU's own, with DHCP and a router; beyond that is what the namespace reaches. Not
     `paced`, its clock is the host's and it runs as fast as that lets it: for what is not measured.
+    `more` are words of QEMU's for what else the machine has, or has otherwise.
     """
 
-    def __init__(self, name: str, host: Host, disk: Disk, folder: Path, *, paced: bool = True) -> None:
+    def __init__(
+        self,
+        name: str,
+        host: Host,
+        disk: Disk,
+        folder: Path,
+        *,
+        paced: bool = True,
+        more: Sequence[str] = (),
+    ) -> None:
         self.name = name
         self._host = host
         self._disk = disk
         self._folder = folder
         steady = ["-smp", "1", "-accel", "tcg", "-icount", f"shift={INSTRUCTION_SHIFT},sleep=on"]
         self._pace = steady if paced else ["-smp", "2", "-accel", "tcg,thread=multi"]
+        self._more = more
         self._console = folder / "console.log"
         self.monitor: Monitor
         self._agent: Agent
@@ -54,7 +65,6 @@ class Guest:
         self._open = ExitStack()
 
     def _argv(self, monitor: Port, agent: Port) -> list[str]:
-        snapshot = "off" if self._disk.kept else "on"
         return [
             *("qemu-system-aarch64", "-nodefaults", "-no-user-config", "-display", "none"),
             *("-machine", "virt", "-cpu", CPU, "-m", MEMORY, *self._pace),
@@ -65,10 +75,11 @@ class Guest:
             *("-chardev", f"socket,id=agent,path={agent.path}", "-device", "virtio-serial-pci"),
             # QEMU tells events of a port that has an id, and of no other.
             *("-device", f"virtserialport,id=agent,chardev=agent,name={PORT}"),
-            *("-drive", f"if=none,id=root,format=raw,snapshot={snapshot},file={self._disk.image}"),
+            *("-drive", f"if=none,id=root,{self._disk.drive}"),
             *("-device", "virtio-blk-pci,drive=root", "-device", "virtio-rng-pci"),
             *("-netdev", "user,id=uplink", "-device", "virtio-net-pci,netdev=uplink,romfile="),
             *("-device", "qemu-xhci,id=usb"),
+            *self._more,
         ]
 
     def _command_line(self) -> str:
@@ -77,6 +88,11 @@ class Guest:
     def boot(self, *, deadline: float = BOOT_DEADLINE) -> list[str]:
         """Start it; the units that failed, once systemd in it says that the boot is over."""
         until = time.monotonic() + deadline
+        self.power_on()
+        return self.wait_booted(until - time.monotonic())
+
+    def power_on(self) -> None:
+        """Start it, and wait for nothing."""
         monitor = Port(self._folder / "monitor", "QEMU's monitor")
         agent = Port(self._folder / "agent", f"{self.name}'s guest agent")
         try:
@@ -84,17 +100,27 @@ class Guest:
             self.monitor = Monitor(self._accept(monitor))
             self._agent = Agent(self._accept(agent), self.name)
             self.monitor.command("cont")
+        except LabError as error:
+            raise self._not_booted(error) from None
+        finally:
+            monitor.close()
+            agent.close()
+
+    def wait_booted(self, deadline: float = BOOT_DEADLINE) -> list[str]:
+        """Until systemd in it says that the boot is over, after power_on or a reset; the failed units."""
+        until = time.monotonic() + deadline
+        try:
             self.monitor.wait_event(_port_opened, what="the guest agent runs", deadline=deadline)
             self._agent.greet(until - time.monotonic())
             left = until - time.monotonic()
             self.run(["systemctl", "is-system-running", "--wait"], deadline=left, check=False)
         except LabError as error:
-            said = self._qemu.text if self._qemu else ""
-            raise LabError(f"{self.name} did not boot: {error}\n{said}\n{self.console_tail()}") from None
-        finally:
-            monitor.close()
-            agent.close()
+            raise self._not_booted(error) from None
         return self.failed_units()
+
+    def _not_booted(self, error: LabError) -> LabError:
+        said = self._qemu.text if self._qemu else ""
+        return LabError(f"{self.name} did not boot: {error}\n{said}\n{self.console_tail()}")
 
     def _accept(self, port: Port) -> Channel:
         channel = port.accept(CONNECT_DEADLINE)
@@ -143,7 +169,7 @@ class Guest:
     def stop(self) -> None:
         """As if its power were cut; it may have ended already."""
         if self._qemu:
-            self._qemu.stop()
+            self._qemu.kill()
             self._qemu = None
         self._open.close()
 

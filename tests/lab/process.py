@@ -200,6 +200,13 @@ class Program:
             self.process.stdin.close()
         self._reader.join(2.0)
 
+    def kill(self) -> None:
+        """End it with no time to put anything in order; one that has ended already is no error."""
+        if self.process.poll() is None:
+            self.signal(signal.SIGKILL)
+            self.process.wait(5.0)
+        self.stop()
+
     def __enter__(self) -> Program:
         return self
 
