@@ -24,7 +24,7 @@ from vtunlib.errors import ConfigError, printable
 DEFAULT_SUBNET = ipaddress.IPv4Network("192.168.38.224/29")
 AUTO = "auto"
 
-RESERVED_TABLES = frozenset({"uplink", "updates"})
+RESERVED_TABLES = frozenset({"uplink"})
 """Tables of the format that this version passes over."""
 
 T = TypeVar("T")
@@ -86,6 +86,19 @@ class Login:
 
 
 @dataclass(frozen=True)
+class Updates:
+    """[updates] of an appliance: the apt repository that new versions come from, signed with `key` alone.
+
+    suite None: a flat one, whose index is at `url` itself.
+    """
+
+    url: str
+    key: str
+    suite: str | None = None
+    component: str = "main"
+
+
+@dataclass(frozen=True)
 class Config:
     """The whole file; a table that is absent is None."""
 
@@ -94,6 +107,7 @@ class Config:
     master: Master | None = None
     web: Web | None = None
     login: Login | None = None
+    updates: Updates | None = None
 
 
 def parse_account(value: object) -> str:
@@ -130,8 +144,14 @@ _TABLES: Mapping[str, Mapping[str, Callable[[object], Any]]] = {
     },
     "web": {"pin": forms.pin, "uplink": forms.switch},
     "login": {"authorized_keys": forms.authorized_keys},
+    "updates": {
+        "url": forms.repository,
+        "key": forms.signing_key,
+        "suite": forms.suite,
+        "component": forms.component,
+    },
 }
-_REQUIRED = {"rdv": ("server", "account", "host_key")}
+_REQUIRED = {"rdv": ("server", "account", "host_key"), "updates": ("url", "key")}
 
 
 def load(path: Path = paths.CONFIG) -> Config:
@@ -167,6 +187,8 @@ def parse(text: str, name: str) -> Config:
     values = {table: _table(name, text, table, raw[table]) for table in _TABLES if table in raw}
     if values.get("web", {}).get("uplink") and "pin" not in values["web"]:
         raise fault(name, text, "web", "uplink", "needs a pin beside it: the LAN is not the adapter")
+    if "component" in values.get("updates", {}) and "suite" not in values["updates"]:
+        raise fault(name, text, "updates", "component", "needs a suite beside it: a flat repository has none")
     master = values.get("master", {})
     if "uplink" in master and master["uplink"] == master.get("interface"):
         raise fault(
@@ -178,6 +200,7 @@ def parse(text: str, name: str) -> Config:
         master=Master(**values["master"]) if "master" in values else None,
         web=Web(**values["web"]) if "web" in values else None,
         login=Login(**values["login"]) if "login" in values else None,
+        updates=Updates(**values["updates"]) if "updates" in values else None,
     )
 
 

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from tundev import archive_key
 from tundev import proxy as proxies
 from tundev.proxy import Proxy
 from vtunlib import certificate
@@ -26,10 +27,16 @@ GRACE_LIMIT = 30.0
 PIN_LENGTHS = range(4, 65)
 KEY_LIMIT = 2000
 """Characters of a public key with its comment; RSA of 8192 bits has 1400."""
+ARCHIVE_KEY_LIMIT = 32768
+"""Characters of an armoured key; RSA of 4096 bits has 3,100."""
 
 _HOST = re.compile(proxies.HOST)
 _ACCOUNT = re.compile(r"[a-z][a-z0-9-]{0,30}")
 _INTERFACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}")
+_REPOSITORY = re.compile(
+    rf"https?://(?:{proxies.HOST}|\[[0-9a-fA-F:.]+\])(?::[0-9]{{1,5}})?(?:/[A-Za-z0-9._~+-]+)*/?"
+)
+_ARCHIVE_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 _KEY_TYPES = re.compile(r"ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(256|384|521)")
 
 
@@ -214,3 +221,18 @@ def pin(value: object) -> str:
         shortest, longest = PIN_LENGTHS[0], PIN_LENGTHS[-1]
         raise WrongForm(f"a string of {shortest} to {longest} printable characters, in quotes")
     return value
+
+
+repository = matching(
+    _REPOSITORY, 'an address without user or password, as in "http://packages.example.com/tundev"'
+)
+suite = matching(_ARCHIVE_WORD, 'a suite of the repository such as "stable"')
+component = matching(_ARCHIVE_WORD, 'a component of the repository such as "main"')
+
+
+def signing_key(value: object) -> str:
+    """What a repository is signed with, for apt's Signed-By."""
+    found = archive_key.parse(value) if isinstance(value, str) and len(value) < ARCHIVE_KEY_LIMIT else None
+    if found is None:
+        raise WrongForm("the repository's public key, whole, as 'gpg --export --armor' writes it")
+    return found

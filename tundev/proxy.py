@@ -10,7 +10,7 @@ import re
 import socket
 import time
 from dataclasses import dataclass, field
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from vtunlib.errors import ProxyRefused, printable
 
@@ -43,6 +43,12 @@ class Proxy:
 
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """As the configuration has it, with the password: for a program that asks for it so."""
+        user = f"{quote(self.user, safe='')}:{quote(self.password, safe='')}@" if self.user else ""
+        return f"http://{user}{self.host}:{self.port}"
 
     @property
     def authorization(self) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,15 +20,27 @@ _REAP_SECONDS = 2.0
 """How long a killed program's pipes are waited for: a grandchild of another session may hold them."""
 
 
+def last_line(stderr: str) -> str:
+    """What most programs say why they failed."""
+    lines = [line for line in stderr.splitlines() if line.strip()]
+    return lines[-1].strip() if lines else "it said nothing"
+
+
 def run(
-    argv: Sequence[str], *, deadline: float = 30.0, stdin: str | None = None, good: Container[int] = (0,)
+    argv: Sequence[str],
+    *,
+    deadline: float = 30.0,
+    stdin: str | None = None,
+    good: Container[int] = (0,),
+    folder: Path | None = None,
+    reason: Callable[[str], str] = last_line,
 ) -> str:
     """Run `argv` to its end and return what it wrote to standard output.
 
     deadline: seconds until the program and its children are killed. stdin: text
     it is given to read; None gives it /dev/null. good: the exit statuses that are no
-    failure. Raises MissingProgram, Timeout, or RdvError with the exit status and the
-    last line of standard error.
+    failure. folder: where it runs; None: here. reason: what of its standard error says why it
+    failed. Raises MissingProgram, Timeout, or RdvError with the exit status and that.
     """
     name = Path(argv[0]).name
     environment = {"PATH": os.environ.get("PATH", _PATH), "LC_ALL": "C"}
@@ -39,6 +51,7 @@ def run(
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=environment,
+            cwd=folder,
             encoding="utf-8",
             errors="replace",
             start_new_session=True,  # so that the deadline ends its children too
@@ -56,7 +69,7 @@ def run(
                 raise Timeout(f"{name} did not end within {deadline:g} s") from None
             raise
     if process.returncode not in good:
-        raise RdvError(f"{name} failed ({_status(process.returncode)}): {_last_line(stderr)}")
+        raise RdvError(f"{name} failed ({_status(process.returncode)}): {reason(stderr)}")
     return stdout
 
 
@@ -75,8 +88,3 @@ def _status(returncode: int) -> str:
         return f"killed by {signal.Signals(-returncode).name}"
     except ValueError:
         return f"killed by signal {-returncode}"
-
-
-def _last_line(text: str) -> str:
-    lines = [line for line in text.splitlines() if line.strip()]
-    return lines[-1].strip() if lines else "it said nothing"

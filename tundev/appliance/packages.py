@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vtunlib import files
-from vtunlib.errors import ConfigError, NotFound, RdvError, printable
+from vtunlib.errors import ConfigError, MissingProgram, NotFound, RdvError, Timeout, printable
 from vtunlib.run import run
 
 WHERE = Path("/var/lib/tundev/upgrade")
@@ -66,6 +66,17 @@ def check(offered: Sequence[Package], present: Sequence[Package]) -> str:
         told = ", ".join(f"{package.name} {package.version}" for package in offered)
         raise ConfigError(f"of more than one version: {printable(told)}", "all go together")
     return versions[0]
+
+
+def newer(version: str, than: str) -> bool:
+    """Whether it is, as dpkg orders versions. Raises RdvError."""
+    try:
+        run(["dpkg", "--compare-versions", version, "gt", than])
+    except (MissingProgram, Timeout):
+        raise
+    except RdvError:
+        return False
+    return True
 
 
 def keep(packages: Iterable[Path], folder: Path) -> None:

@@ -6,11 +6,12 @@
 
 `next_stage` decides, `carry_on` acts. The stage is on the data partition before
 what it stands for begins, so the next boot goes on where this one was cut off. An agent
-that is not online within PROOF_SECONDS, or not within BOOTS boots, was better before.
+that is not online within PROOF_SECONDS of a boot, or not within BOOTS boots, was better before.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import logging
@@ -33,6 +34,7 @@ STATE = packages.WHERE / "state.json"
 NEW = packages.WHERE / "new"
 INSTALLED = packages.WHERE / "installed"
 PROOF_SECONDS = 600.0
+"""How long the agent may take to come online with the new version, where nothing else is said."""
 BOOTS = 3
 
 log = logging.getLogger(__name__)
@@ -99,15 +101,17 @@ def save(upgrade: Upgrade, file: Path = STATE) -> None:
     files.replace(file, json.dumps(asdict(upgrade)).encode(), mode=0o600)
 
 
-async def carry_on(upgrade: Upgrade, fault: str | None, installed: Callable[[], None]) -> bool:
-    """Go on until it is over; whether the new version is there to stay. installed: called when they are.
+async def carry_on(
+    upgrade: Upgrade, fault: str | None, installed: Callable[[], None], *, proof: float = PROOF_SECONDS
+) -> bool:
+    """Go on until it is over; whether the new version is there to stay. installed: called when it is.
 
-    Raises OSError.
+    proof: seconds that the agent may take to come online. Raises OSError.
     """
     while True:
         if fault is None:
             save(upgrade)
-            fault = await _ended(upgrade)
+            fault = await _ended(upgrade, proof)
             if upgrade.stage is Stage.INSTALLING and fault is None:
                 installed()
         following = next_stage(upgrade, fault)
@@ -125,19 +129,23 @@ async def carry_on(upgrade: Upgrade, fault: str | None, installed: Callable[[], 
     return upgrade.stage is Stage.PROVING
 
 
-async def _ended(upgrade: Upgrade) -> str | None:
+async def _ended(upgrade: Upgrade, proof: float) -> str | None:
     """Do what the stage stands for; the fault that ended it, None where it went well."""
     try:
         if upgrade.stage is Stage.PROVING:
-            await _online(PROOF_SECONDS)
+            await _online(proof)
         else:
             folder = NEW if upgrade.stage is Stage.INSTALLING else INSTALLED
             await asyncio.to_thread(packages.install, folder)
     except TimeoutError:
-        return f"the agent was not online within {PROOF_SECONDS / 60:.0f} minutes"
+        return f"the agent was not online within {_long(proof)}"
     except RdvError as error:
         return str(error)
     return None
+
+
+def _long(seconds: float) -> str:
+    return f"{seconds / 60:.0f} minutes" if seconds >= 120 else f"{seconds:.0f} seconds"
 
 
 async def _online(deadline: float) -> None:
@@ -157,7 +165,7 @@ async def _online(deadline: float) -> None:
         bus.disconnect()
 
 
-async def _serve() -> int:
+async def _serve(proof: float) -> int:
     upgrade = load()
     if upgrade is None:
         STATE.unlink(missing_ok=True)
@@ -166,15 +174,18 @@ async def _serve() -> int:
     upgrade, fault = found_by_boot(upgrade)
     if upgrade.stage is Stage.PROVING:
         readiness.ready("proving")
-    stays = await carry_on(upgrade, fault, lambda: readiness.ready("proving"))
+    stays = await carry_on(upgrade, fault, lambda: readiness.ready("proving"), proof=proof)
     return 0 if stays else 1
 
 
 def main() -> int:
     """Entry of /usr/lib/tundev/upgrade."""
+    parser = argparse.ArgumentParser(prog="upgrade", description="Go on with the upgrade that is under way.")
+    parser.add_argument("--online-within", type=float, default=PROOF_SECONDS, metavar="SECONDS")
+    arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
-        return asyncio.run(_serve())
+        return asyncio.run(_serve(arguments.online_within))
     except (OSError, RdvError) as error:
         log.error("%s", error)
         return 1

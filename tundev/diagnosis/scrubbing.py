@@ -44,6 +44,7 @@ _SHOWN: Mapping[str, frozenset[str]] = {
     "master": frozenset({"extremity_subnet", "interface", "uplink", "grace"}),
     "web": frozenset({"uplink"}),
     "login": frozenset({"authorized_keys"}),
+    "updates": frozenset({"url", "key", "suite", "component"}),
 }
 """What of the configuration is no secret. All that is not named here is taken for one, also what a
 later version adds."""

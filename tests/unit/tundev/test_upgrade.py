@@ -124,6 +124,19 @@ def test_a_package_is_read(tmp_path: Path) -> None:
     assert packages.read(file) == Package("tundev-common", "0.2.0", file)
 
 
+@pytest.mark.parametrize(
+    ("version", "than", "expected"),
+    [
+        ("0.10.0", "0.9.0", True),
+        ("0.10.0", "0.10.0", False),
+        ("0.10.0~rc1", "0.10.0", False),
+        ("0.9", "1", False),
+    ],
+)
+def test_versions_are_ordered_as_dpkg_does(version: str, than: str, expected: bool) -> None:
+    assert packages.newer(version, than) is expected
+
+
 # what is kept
 
 

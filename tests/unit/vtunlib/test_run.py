@@ -57,3 +57,12 @@ def test_the_environment_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     lines = run(["env"]).splitlines()
     assert "LC_ALL=C" in lines
     assert not [line for line in lines if line.startswith("SECRET=")]
+
+
+def test_a_program_runs_where_it_is_told_and_its_reason_is_what_is_asked_for(tmp_path: Path) -> None:
+    assert run(["pwd"], folder=tmp_path) == f"{tmp_path}\n"
+    with pytest.raises(RdvError, match=r"^sh failed \(exit status 3\): FIRST$"):
+        run(
+            ["sh", "-c", "echo first >&2; echo second >&2; exit 3"],
+            reason=lambda stderr: stderr.split()[0].upper(),
+        )
