@@ -67,6 +67,7 @@ endif
 
 image: deps deb ## build a ready-to-flash image: ROLE=onsite|master (root; image/README.md)
 	@$(PYTHON) -m image.build $(ROLE) $(if $(ARCH),--arch $(ARCH)) $(if $(BASE),--base $(BASE)) \
+	  $(if $(RELEASE),--release $(RELEASE)) \
 	  $(if $(PIGEN),--pigen '$(PIGEN)')
 
 clean: ## remove what was built, and what an interrupted lab left

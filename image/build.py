@@ -26,7 +26,7 @@ from image import pigen
 from image.depends import depends
 from image.emulation import emulating
 from image.progress import Progress, table
-from image.recipe import CONFIG, REPOSITORY, Arch, Base, Recipe, keys
+from image.recipe import CONFIG, REPOSITORY, Arch, Base, Recipe, Release, keys
 from vtunlib.errors import Busy, NotAllowed, NotFound, RdvError
 from vtunlib.tunnel import Role
 
@@ -110,7 +110,7 @@ def build(
         (folders.ours / "stage-tundev").rename(folders.ours / recipe.product)
         (folders.ours / "stage-depends").rename(folders.ours / recipe.depends)
         # By such a file pi-gen installs packages; their recommendations are left out.
-        needed = folders.ours / recipe.depends / "00-depends/00-packages-nr"
+        needed = folders.ours / recipe.depends / "01-depends/00-packages-nr"
         needed.parent.mkdir()
         needed.write_text("\n".join(depends(debs)) + "\n", encoding="utf-8")
         (folders.ours / "export").rename(folders.ours / f"export-{recipe.role}")
@@ -176,6 +176,7 @@ def _configuration(recipe: Recipe, folders: Folders, dist: Path, into: Path | No
         "TUNDEV_ROLE": recipe.role,
         "TUNDEV_ARCH": recipe.arch,
         "TUNDEV_BASE": recipe.base,
+        "RELEASE": recipe.release,
         "TUNDEV_PACKAGES": " ".join(recipe.packages),
         "TUNDEV_MIRROR": os.environ.get("MIRROR", MIRROR),
         "TUNDEV_SECURITY_MIRROR": os.environ.get("SECURITY_MIRROR", SECURITY_MIRROR),
@@ -245,6 +246,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("role", choices=list(map(str, Role)), help="what the device will be")
     parser.add_argument("--arch", choices=list(map(str, Arch)), default=str(Arch.ARM64))
     parser.add_argument("--base", choices=list(map(str, Base)), default=str(Base.RPIOS))
+    parser.add_argument("--release", choices=list(map(str, Release)), default=str(Release.BOOKWORM))
     parser.add_argument(
         "--pigen", type=Path, metavar="DIR", help="a clone of pi-gen that has the pinned commit"
     )
@@ -252,7 +254,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--build", type=Path, default=REPOSITORY / "build/image", help="where it works")
     options = parser.parse_args(arguments)
     try:
-        recipe = Recipe(Role(options.role), Arch(options.arch), Base(options.base))
+        recipe = Recipe(Role(options.role), Arch(options.arch), Base(options.base), Release(options.release))
         if os.geteuid() != 0:
             raise NotAllowed("only root can build an image", "use sudo")
         lay_out = partial(pigen.checked_out, recipe.pin(), given=options.pigen)

@@ -87,8 +87,9 @@ def enabled(found: Contents) -> set[str]:
 
 
 def _native(found: Contents, script: str) -> bool:
-    """Whether systemd passes over an init script, for there is a unit of its name."""
-    return any(f"{folder}/{script}.service" in found.entries for folder in _UNIT_FOLDERS)
+    """Whether systemd passes over an init script, for there is a unit of its name, or masked by it."""
+    unit = f"{script.removesuffix('.sh')}.service"
+    return any(f"{folder}/{unit}" in found.entries for folder in _UNIT_FOLDERS)
 
 
 def units(found: Contents, role: Role, config: Path = CONFIG) -> list[str]:

@@ -58,9 +58,10 @@ def imager_entry(recipe: Recipe, image: Path, packed: Path, made: datetime, vers
     file's name below IMAGE_URL, the folder that the images are served from.
     """
     name, description = _DESCRIBED[recipe.role]
+    system = "Debian" if recipe.base == Base.DEBIAN else "Raspberry Pi OS"
     served = os.environ.get("IMAGE_URL", "https://rdv.example.com/images").rstrip("/")
     entry = {
-        "name": f"{name} ({'Debian' if recipe.base == Base.DEBIAN else 'Raspberry Pi OS'}, {recipe.arch})",
+        "name": f"{name} ({system} {recipe.release}, {recipe.arch})",
         "description": f"{description} Version {version}.",
         "icon": f"{served}/tundev.png",
         "url": f"{served}/{packed.name}",

@@ -20,7 +20,7 @@ from image.deliver import deliver
 from image.finish import boot_files, finish
 from image.initrd import kernel_of, make_initrd
 from image.layout import Layout, root_size
-from image.recipe import Arch, Base, Recipe
+from image.recipe import Arch, Base, Recipe, Release
 from vtunlib.errors import RdvError
 from vtunlib.tunnel import Role
 
@@ -68,7 +68,9 @@ def export(recipe: Recipe, root: Path, work: Path, dist: Path, into: Path | None
 def main() -> int:
     """The export's command; its exit status is pi-gen's."""
     env = os.environ
-    recipe = Recipe(Role(env["TUNDEV_ROLE"]), Arch(env["TUNDEV_ARCH"]), Base(env["TUNDEV_BASE"]))
+    recipe = Recipe(
+        Role(env["TUNDEV_ROLE"]), Arch(env["TUNDEV_ARCH"]), Base(env["TUNDEV_BASE"]), Release(env["RELEASE"])
+    )
     root, work = Path(env["ROOTFS_DIR"]), Path(env["STAGE_WORK_DIR"])
     into = Path(env["TUNDEV_INTO"]) if env["TUNDEV_INTO"] else None
     try:

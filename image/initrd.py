@@ -6,6 +6,7 @@ Raspberry Pi's kernel has all of this built in and gets no initrd.
 
 from __future__ import annotations
 
+import lzma
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -125,12 +126,19 @@ def make_initrd(root: Path, target: Path, work: Path, wanted: Sequence[str] = MO
     for folder in ("bin", "dev", "modules"):
         (work / folder).mkdir(parents=True)
     shutil.copy2(root / "bin/busybox", work / "bin/busybox")
-    for path in order:
-        shutil.copy2(modules / path, work / "modules")
+    names = [_unpacked(modules / path, work / "modules") for path in order]
     init = work / "init"
-    init.write_text(_INIT.replace("MODULES", " ".join(Path(path).name for path in order)), encoding="ascii")
+    init.write_text(_INIT.replace("MODULES", " ".join(names)), encoding="ascii")
     init.chmod(0o755)
-    names = "\n".join(str(path.relative_to(work)) for path in sorted(work.rglob("*")))
+    files = "\n".join(str(path.relative_to(work)) for path in sorted(work.rglob("*")))
     pack = ["cpio", "--create", "--quiet", "--format=newc", f"--directory={work}", f"--file={target}"]
-    run([*pack, "--owner=0:0", "--reproducible"], stdin=f"{names}\n")
+    run([*pack, "--owner=0:0", "--reproducible"], stdin=f"{files}\n")
     shutil.rmtree(work)
+
+
+def _unpacked(module: Path, folder: Path) -> str:
+    """Put a module into the folder, as it is loaded; its name there. From trixie on they are compressed."""
+    target = folder / module.name.removesuffix(".xz")
+    content = module.read_bytes()
+    target.write_bytes(lzma.decompress(content) if module.suffix == ".xz" else content)
+    return target.name

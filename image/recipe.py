@@ -1,4 +1,4 @@
-"""What an image is made from: role, architecture and base, and by them pi-gen's commit and the stages.
+"""What an image is made from: role, architecture, base, release; and by them pi-gen's commit and the stages.
 
 A stage is done again when its key changes: that of everything it, and what is below it, is
 made from. What a mirror has at the time is not part of it.
@@ -36,6 +36,13 @@ class Base(StrEnum):
     DEBIAN = "debian"
 
 
+class Release(StrEnum):
+    """Debian's, and so Raspberry Pi OS's."""
+
+    BOOKWORM = "bookworm"
+    TRIXIE = "trixie"
+
+
 @dataclass(frozen=True)
 class Pin:
     """pi-gen as it was when our stages were last tried with it."""
@@ -52,6 +59,7 @@ class Recipe:
     role: Role
     arch: Arch = Arch.ARM64
     base: Base = Base.RPIOS
+    release: Release = Release.BOOKWORM
 
     def __post_init__(self) -> None:
         if self.base == Base.DEBIAN and self.arch != Arch.ARM64:
@@ -59,16 +67,26 @@ class Recipe:
                 f"no Debian base for {self.arch}: its kernel for 32 bits does not start a Pi 3 or 4",
                 "build BASE=rpios for armhf",
             )
+        if self.release == Release.TRIXIE and self.arch != Arch.ARM64:
+            raise UsageError(
+                f"no vtun for {self.release} on {self.arch}: bookworm's was built for a time of 32 bits",
+                "build RELEASE=bookworm for armhf",
+            )
 
     @property
     def name(self) -> str:
         """Of the image, its files and its build folder."""
-        return f"tundev-{self.role}-{self.arch}" + ("-debian" if self.base == Base.DEBIAN else "")
+        base = "-debian" if self.base == Base.DEBIAN else ""
+        return f"tundev-{self.role}-{self.arch}{base}{self._suffix}"
 
     @property
     def system(self) -> str:
         """What both roles' images are built on: their stages up to the product's are the same."""
-        return f"{self.arch}-{self.base}"
+        return f"{self.arch}-{self.base}{self._suffix}"
+
+    @property
+    def _suffix(self) -> str:
+        return "" if self.release == Release.BOOKWORM else f"-{self.release}"
 
     @property
     def product(self) -> str:
@@ -86,10 +104,11 @@ class Recipe:
         return ("python3-vtunlib", "tundev-common", f"tundev-{self.role}", "tundev-image")
 
     def pin(self) -> Pin:
-        """The pinned pi-gen for the architecture."""
+        """The pinned pi-gen; with stages of our own it is the oldest one, which every host can run."""
         text = (CONFIG / "pin.toml").read_text(encoding="utf-8")
         pins = tomllib.loads(text)
-        return Pin(pins["repository"], pins[self.arch]["branch"], pins[self.arch]["commit"])
+        pinned = pins[self.release if self.base == Base.RPIOS else Release.BOOKWORM][self.arch]
+        return Pin(pins["repository"], pinned["branch"], pinned["commit"])
 
     def stages(self, pigen: Path, ours: Path) -> list[Path]:
         """The stages in their order; `pigen` and `ours` are where pi-gen and pi-gen-config were laid out."""

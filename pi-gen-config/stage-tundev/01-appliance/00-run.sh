@@ -4,12 +4,22 @@
 # Nobody has a password, and pi-gen's first user, with the rights that its packages give it, goes.
 on_chroot <<EOF
 if id -u "${FIRST_USER_NAME}" >/dev/null 2>&1; then
-    deluser --quiet --remove-home "${FIRST_USER_NAME}"
+    userdel --remove "${FIRST_USER_NAME}"
 fi
 usermod --password '*' root
 EOF
 rm -f "${ROOTFS_DIR}/etc/sudoers.d/010_pi-nopasswd" "${ROOTFS_DIR}/etc/init.d/resize2fs_once" \
     "${ROOTFS_DIR}"/etc/rc?.d/???resize2fs_once
+
+# pi-gen has the kernel's own names for network adapters, which change from boot to boot where there are
+# several. An appliance takes udev's.
+for link in 99-default 73-usb-net-by-mac; do
+    rm -f "${ROOTFS_DIR}/etc/systemd/network/${link}.link"
+done
+
+# The kernel comes with an image, not by apt, whoever's it is.
+install -Dm644 "${TUNDEV_CONFIG}/stage-debian/00-apt/files/hold.pref" \
+    "${ROOTFS_DIR}/etc/apt/preferences.d/tundev-image"
 
 # Only what the presets name is started. They stay on the device: systemd applies presets whenever it
 # takes a boot for the first one.
@@ -20,8 +30,14 @@ install -d "$(dirname "${preset}")"
     echo 'disable *'
 } >"${preset}"
 systemctl --root="${ROOTFS_DIR}" preset-all
-# An init script has no preset. This one is of the package vtun, whose server is no business of a device.
-systemctl --root="${ROOTFS_DIR}" mask vtun.service
+# An init script has no preset. vtun's is one: its server is no business of a device.
+for script in "${ROOTFS_DIR}"/etc/rc[2-5].d/S*; do
+    name=$(basename "${script}" .sh)
+    unit="${name#S??}.service"
+    if [ ! -e "${ROOTFS_DIR}/usr/lib/systemd/system/${unit}" ]; then
+        systemctl --root="${ROOTFS_DIR}" mask "${unit}"
+    fi
+done
 
 # It runs what ifupdown has in /etc/network, which is not installed: a warning at each change of a link.
 rm -f "${ROOTFS_DIR}/etc/NetworkManager/dispatcher.d/01-ifupdown"

@@ -68,7 +68,7 @@ set -o allexport
 [ "$1" = -c ]
 # shellcheck source=/dev/null
 source "$2"
-export ARCH=arm64 RELEASE=bookworm
+export ARCH=arm64
 
 log "Begin ${PWD}"
 for STAGE_DIR in ${STAGE_LIST}; do

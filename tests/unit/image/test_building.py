@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import lzma
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,19 +11,42 @@ import pytest
 
 from image import build, deliver, inventory, pigen
 from image.depends import needed
-from image.initrd import loading_order
+from image.initrd import loading_order, make_initrd
 from image.progress import Progress, table
-from image.recipe import CONFIG, Arch, Base, Pin, Recipe, keys
+from image.recipe import CONFIG, Arch, Base, Pin, Recipe, Release, keys
 from vtunlib.errors import NotFound, UsageError
 from vtunlib.run import run
 from vtunlib.tunnel import Role
 
 
 def test_each_architecture_has_a_pin() -> None:
-    for arch in Arch:
-        pin = Recipe(Role.ONSITE, arch).pin()
+    for recipe in (
+        *(Recipe(Role.ONSITE, arch) for arch in Arch),
+        Recipe(Role.ONSITE, release=Release.TRIXIE),
+        Recipe(Role.ONSITE, base=Base.DEBIAN, release=Release.TRIXIE),
+    ):
+        pin = recipe.pin()
         assert len(pin.commit) == 40
         assert pin.repository.startswith("https://")
+
+
+def test_pi_gen_s_own_stages_are_of_the_release() -> None:
+    branches = {release: Recipe(Role.ONSITE, release=release).pin().branch for release in Release}
+    assert len(set(branches.values())) == len(Release)
+
+
+def test_a_release_has_builds_and_files_of_its_own() -> None:
+    recipes = [Recipe(Role.ONSITE, base=Base.DEBIAN, release=release) for release in Release]
+    assert [recipe.name for recipe in recipes] == [
+        "tundev-onsite-arm64-debian",
+        "tundev-onsite-arm64-debian-trixie",
+    ]
+    assert len({recipe.system for recipe in recipes}) == len(recipes)
+
+
+def test_there_is_no_vtun_for_trixie_s_32_bits() -> None:
+    with pytest.raises(UsageError, match="vtun"):
+        Recipe(Role.ONSITE, Arch.ARMHF, release=Release.TRIXIE)
 
 
 def test_there_is_no_debian_base_for_32_bits() -> None:
@@ -155,6 +179,26 @@ def test_a_module_is_loaded_after_what_it_needs_and_once_and_a_built_in_one_not(
 def test_a_module_that_the_kernel_has_not_is_named() -> None:
     with pytest.raises(NotFound, match="no module xfs"):
         loading_order(MODULES_DEP, BUILTIN, ("xfs",))
+
+
+def test_a_module_that_the_kernel_s_package_compressed_is_in_the_initrd_as_it_is_loaded(
+    tmp_path: Path,
+) -> None:
+    root = tmp_path / "root"
+    modules = root / "lib/modules/6.12"
+    for folder in (root / "boot", root / "bin", modules / "kernel"):
+        folder.mkdir(parents=True)
+    (root / "boot/vmlinuz-6.12").touch()
+    (root / "bin/busybox").write_text("busybox")
+    (modules / "modules.dep").write_text("kernel/ext4.ko.xz: kernel/jbd2.ko\nkernel/jbd2.ko:\n")
+    (modules / "modules.builtin").touch()
+    (modules / "kernel/ext4.ko.xz").write_bytes(lzma.compress(b"ext4's code"))
+    (modules / "kernel/jbd2.ko").write_bytes(b"jbd2's code")
+    make_initrd(root, tmp_path / "initrd", tmp_path / "work", ("ext4",))
+    run(["cpio", "--extract", "--quiet", f"--directory={root}", f"--file={tmp_path / 'initrd'}"])
+    assert (root / "modules/ext4.ko").read_bytes() == b"ext4's code"
+    assert (root / "modules/jbd2.ko").read_bytes() == b"jbd2's code"
+    assert "for module in jbd2.ko ext4.ko;" in (root / "init").read_text()
 
 
 def test_a_compressed_image_is_unpacked_with_its_holes(tmp_path: Path) -> None:
