@@ -10,7 +10,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,13 +19,12 @@ from tundev import config_values as forms
 from tundev import paths
 from tundev.config_values import Server, Transport
 from tundev.proxy import Proxy
+from tundev.uplinks import values as uplink_forms
+from tundev.uplinks.wanted import Uplink
 from vtunlib.errors import ConfigError, printable
 
 DEFAULT_SUBNET = ipaddress.IPv4Network("192.168.38.224/29")
 AUTO = "auto"
-
-RESERVED_TABLES = frozenset({"uplink"})
-"""Tables of the format that this version passes over."""
 
 T = TypeVar("T")
 
@@ -100,7 +99,7 @@ class Updates:
 
 @dataclass(frozen=True)
 class Config:
-    """The whole file; a table that is absent is None."""
+    """The whole file; a table that is absent is None, but [uplink], which has a meaning without it."""
 
     rdv: Rdv
     onsite: Onsite | None = None
@@ -108,6 +107,7 @@ class Config:
     web: Web | None = None
     login: Login | None = None
     updates: Updates | None = None
+    uplink: Uplink = field(default_factory=Uplink)
 
 
 def parse_account(value: object) -> str:
@@ -150,8 +150,13 @@ _TABLES: Mapping[str, Mapping[str, Callable[[object], Any]]] = {
         "suite": forms.suite,
         "component": forms.component,
     },
+    **uplink_forms.TABLES,
 }
-_REQUIRED = {"rdv": ("server", "account", "host_key"), "updates": ("url", "key")}
+_REQUIRED = {
+    "rdv": ("server", "account", "host_key"),
+    "updates": ("url", "key"),
+    **uplink_forms.REQUIRED,
+}
 
 
 def load(path: Path = paths.CONFIG) -> Config:
@@ -177,14 +182,14 @@ def parse(text: str, name: str) -> Config:
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{name}: not TOML: {error}") from None
     for table in raw:
-        if table not in _TABLES and table not in RESERVED_TABLES:
-            known = ", ".join(f"[{name}]" for name in [*_TABLES, *sorted(RESERVED_TABLES)])
+        if table not in _TABLES or "." in table:
+            known = ", ".join(f"[{name}]" for name in _TABLES)
             raise fault(name, text, None, table, f"is unknown; expected one of {known}")
         if not isinstance(raw[table], dict):
             raise fault(name, text, None, table, f"expected a table, [{table}]")
     if "rdv" not in raw:
         raise ConfigError(f"{name}: [rdv] is missing", "expected [rdv] with server, account and host_key")
-    values = {table: _table(name, text, table, raw[table]) for table in _TABLES if table in raw}
+    values = dict(_tables(name, text, raw))
     if values.get("web", {}).get("uplink") and "pin" not in values["web"]:
         raise fault(name, text, "web", "uplink", "needs a pin beside it: the LAN is not the adapter")
     if "component" in values.get("updates", {}) and "suite" not in values["updates"]:
@@ -194,6 +199,8 @@ def parse(text: str, name: str) -> Config:
         raise fault(
             name, text, "master", "uplink", "is the technician's port too; expected another interface"
         )
+    if wrong := uplink_forms.disagreement(values, _asked_by_name(values["rdv"])):
+        raise fault(name, text, *wrong)
     return Config(
         rdv=Rdv(**values["rdv"]),
         onsite=Onsite(**values["onsite"]) if "onsite" in values else None,
@@ -201,7 +208,32 @@ def parse(text: str, name: str) -> Config:
         web=Web(**values["web"]) if "web" in values else None,
         login=Login(**values["login"]) if "login" in values else None,
         updates=Updates(**values["updates"]) if "updates" in values else None,
+        uplink=uplink_forms.uplink(values),
     )
+
+
+def _asked_by_name(rdv: Mapping[str, Any]) -> Server | None:
+    """The server, where this device looks its name up; a proxy does so itself."""
+    server: Server = rdv["server"]
+    try:
+        ipaddress.ip_address(server.host)
+    except ValueError:
+        return server if rdv.get("proxy") is None else None
+    return None
+
+
+def _tables(name: str, text: str, raw: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each table that is set with its values, one inside another as `outer.inner`."""
+    for table in _TABLES:
+        outer, _, inner = table.partition(".")
+        found = raw.get(outer)
+        if inner and found is not None:
+            found = found.get(inner)
+            if found is not None and not isinstance(found, dict):
+                raise fault(name, text, outer, inner, f"expected a table, [{table}]")
+        if found is not None:
+            known = {key: value for key, value in found.items() if f"{table}.{key}" not in _TABLES}
+            yield table, _table(name, text, table, known)
 
 
 def _table(name: str, text: str, table: str, raw: Mapping[str, object]) -> dict[str, Any]:
@@ -209,7 +241,8 @@ def _table(name: str, text: str, table: str, raw: Mapping[str, object]) -> dict[
     values = {}
     for key, value in raw.items():
         if key not in schema:
-            raise fault(name, text, table, key, f"is unknown; expected one of {', '.join(schema)}")
+            inner = (f"[{other}]" for other in _TABLES if other.startswith(f"{table}."))
+            raise fault(name, text, table, key, f"is unknown; expected one of {', '.join((*schema, *inner))}")
         try:
             values[key] = schema[key](value)
         except forms.WrongForm as error:
@@ -229,21 +262,30 @@ def fault(name: str, text: str, table: str | None, key: str | None, what: str) -
 
 
 def _line_of(text: str, table: str | None, key: str | None) -> int | None:
-    """The line where `key` of `table` is set, or `table` begins; tomllib tells no lines.
+    """The line where `key` of `table` is set, or `table` begins, or else what is around it.
 
-    Good enough for an error: a line inside a multi-line string may be taken for a key.
+    tomllib tells none. Good enough for an error: a line inside a multi-line string may be taken for a key.
     """
-    inside = table is None
+    wanted = [*(table.split(".") if table else []), *([key] if key is not None else [])]
+    inside: list[str] = []
+    around: tuple[int, int | None] = (0, None)
     for number, line in enumerate(text.splitlines(), 1):
-        if header := re.match(r"\s*\[+\s*([^\]]+?)\s*\]", line):
-            inside = header[1].strip("\"'") == table
-            if (inside and key is None) or (table is None and header[1].split(".")[0].strip("\"' ") == key):
-                return number
-        elif key is not None and (inside or table is None):
-            word = re.match(r"\s*(\"[^\"]*\"|'[^']*'|[A-Za-z0-9_-]+)\s*(?:\.[^=]*)?=", line)
-            if word and word[1].strip("\"'") == key:
-                return number
-    return None
+        if header := re.match(r"\s*\[+([^\]]+)\]", line):
+            path = inside = _dotted(header[1])
+        elif words := re.match(r"\s*((?:\"[^\"]*\"|'[^']*'|[A-Za-z0-9_.\s-])+)=", line):
+            path = [*inside, *_dotted(words[1])]
+        else:
+            continue
+        if path[: len(wanted)] == wanted:
+            return number
+        if path == wanted[: len(path)]:
+            around = max(around, (len(path), number))
+    return around[1]
+
+
+def _dotted(words: str) -> list[str]:
+    """The names in a dotted key, without their quotes."""
+    return [word.strip().strip("\"'") for word in words.split(".")]
 
 
 def _outside(parser: Callable[[object], T], value: object, what: str) -> T:

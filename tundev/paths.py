@@ -33,6 +33,8 @@ LEG = "tundev-leg"
 """The device's end of the tunnel, a tun (L3) or a tap (L2)."""
 LAN_BRIDGE = "tundev-lan"
 """The onsite's uplink, where it is wired; made at boot by tundev-uplink.service."""
+VLAN = "tundev-vlan"
+"""The VLAN that the wired uplink is in, where tundev.toml names one; on an onsite a port of LAN_BRIDGE."""
 MASTER_BRIDGE = "tundev-l2"
 """The master's bridge of technician's port and tunnel during an L2 session."""
 

@@ -17,12 +17,12 @@ import re
 import select
 import sys
 import time
-import uuid
-from dataclasses import dataclass
 from pathlib import Path
 
 from tundev import config
-from tundev.paths import LAN_BRIDGE as BRIDGE
+from tundev.uplinks import profiles
+from tundev.uplinks.profiles import WiredInterface
+from tundev.uplinks.wanted import Kind
 from vtunlib.errors import ConfigError, RdvError, Timeout, UsageError
 from vtunlib.run import run
 from vtunlib.tunnel import Role
@@ -32,67 +32,11 @@ INTERFACE_SECONDS = 30.0
 
 RUN = Path("/run/NetworkManager")
 PROFILES = RUN / "system-connections"
+SUFFIX = ".nmconnection"
 HANDS_OFF = RUN / "conf.d" / "tundev-technician.conf"
-
-_NAMES = uuid.UUID("5b0c4d5e-7c39-4c8b-9a3e-3f6f7c1d2b10")
-"""Namespace of the profiles' UUIDs: the same name gives the same profile on every boot."""
 
 _INTERFACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}")
 _ARPHRD_ETHER = 1
-
-
-@dataclass(frozen=True)
-class WiredInterface:
-    """An Ethernet interface that can be the port of a bridge; mac as the kernel prints it."""
-
-    name: str
-    mac: str
-
-
-def bridge_profiles(port: WiredInterface) -> dict[str, str]:
-    """The keyfiles of the bridge and of its port, by file name.
-
-    The bridge has the port's MAC address: left to itself it takes the lowest of
-    its ports' and would change it, and its lease, when the tap joins. It speaks
-    no spanning tree: a customer's switch may close a port that does.
-    """
-    _check(port.name)
-    bridge = f"""\
-[connection]
-id={BRIDGE}
-uuid={uuid.uuid5(_NAMES, BRIDGE)}
-type=bridge
-interface-name={BRIDGE}
-autoconnect-priority=100
-autoconnect-retries=0
-autoconnect-slaves=1
-
-[ethernet]
-cloned-mac-address={port.mac}
-
-[bridge]
-stp=false
-multicast-snooping=false
-
-[ipv4]
-method=auto
-dhcp-timeout=2147483647
-
-[ipv6]
-method=auto
-"""
-    member = f"""\
-[connection]
-id={BRIDGE}-port
-uuid={uuid.uuid5(_NAMES, BRIDGE + "-port")}
-type=ethernet
-interface-name={port.name}
-master={BRIDGE}
-slave-type=bridge
-autoconnect-priority=100
-autoconnect-retries=0
-"""
-    return {f"{BRIDGE}.nmconnection": bridge, f"{BRIDGE}-port.nmconnection": member}
 
 
 def hands_off(interface: str) -> str:
@@ -169,36 +113,29 @@ def _address(link: object) -> str:
     return str(permanent or link.get_attr("IFLA_ADDRESS"))  # type: ignore[attr-defined]
 
 
-def _write(files: dict[Path, str | None]) -> bool:
-    """Make each file as given (None: absent). True where anything was changed."""
-    changed = False
-    for path, text in files.items():
-        if text is None:
-            if path.exists():
-                path.unlink()
-                changed = True
-        elif not path.exists() or path.read_text() != text:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch(mode=0o600)
-            path.write_text(text)
-            changed = True
-    return changed
-
-
 def desired_files(role: Role, settings: config.Config) -> dict[Path, str | None]:
-    """What NetworkManager is to be told on this device; None for a file that must not be."""
-    files: dict[Path, str | None] = {
-        HANDS_OFF: None,
-        PROFILES / f"{BRIDGE}.nmconnection": None,
-        PROFILES / f"{BRIDGE}-port.nmconnection": None,
-    }
+    """What NetworkManager is to be told on this device; None for a file that must not be.
+
+    Raises Timeout where an onsite's wired interface is missing and it has no other uplink.
+    """
     if role is Role.ONSITE:
-        port = find_wired((settings.onsite or config.Onsite()).interface)
-        if port is not None:
-            files |= {PROFILES / name: text for name, text in bridge_profiles(port).items()}
+        found = profiles.of_onsite(settings.uplink, _port_of_bridge(settings))
+        files: dict[Path, str | None] = {HANDS_OFF: None}
     else:
-        files[HANDS_OFF] = _on_a_master(settings.master or config.Master()) or None
-    return files
+        master = settings.master or config.Master()
+        found = profiles.of_master(settings.uplink, master.uplink)
+        files = {HANDS_OFF: _on_a_master(master) or None}
+    return files | {PROFILES / f"{name}{SUFFIX}": text for name, text in found.items()}
+
+
+def _port_of_bridge(settings: config.Config) -> WiredInterface | None:
+    try:
+        return find_wired((settings.onsite or config.Onsite()).interface)
+    except Timeout as missing:
+        if settings.uplink.order == (Kind.ETHERNET,):
+            raise
+        print(f"tundev-uplink: {missing}; by radio alone, and without a bridge", file=sys.stderr)
+        return None
 
 
 def _on_a_master(master: config.Master) -> str:
@@ -206,16 +143,36 @@ def _on_a_master(master: config.Master) -> str:
     return "\n".join(named + ([uplink_is(master.uplink)] if master.uplink is not None else []))
 
 
-def _tell_networkmanager(bridged: bool) -> None:
-    """Take the files over in a NetworkManager that runs already: at an installation, not at boot."""
+def _write(files: dict[Path, str | None]) -> list[Path]:
+    """Make each file as given (None: absent), and no other connection of ours; those that were changed."""
+    former: dict[Path, str | None] = dict.fromkeys(PROFILES.glob(f"tundev-*{SUFFIX}"))
+    changed = []
+    for path, text in (former | files).items():
+        if (path.read_text() if path.exists() else None) == text:
+            continue
+        changed.append(path)
+        if text is None:
+            path.unlink()
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch(mode=0o600)
+            path.write_text(text)
+    return changed
+
+
+def _tell_networkmanager(connections: list[str]) -> None:
+    """Have a NetworkManager that runs already take these over: at an installation, not at boot."""
     from vtunlib import units
 
     if not units.is_active("NetworkManager.service"):
         return
     run(["nmcli", "general", "reload"])
     run(["nmcli", "connection", "reload"])
-    if bridged:
-        run(["nmcli", "--wait", "0", "connection", "up", BRIDGE])
+    for name in connections:
+        try:
+            run(["nmcli", "--wait", "0", "connection", "up", name])
+        except RdvError as error:  # it has no interface now; NetworkManager takes it up when it has
+            print(f"tundev-uplink: {error}", file=sys.stderr)
 
 
 def main() -> int:
@@ -224,8 +181,9 @@ def main() -> int:
         if len(sys.argv) != 2 or sys.argv[1] not in list(Role):
             raise UsageError("expected one argument, onsite or master")
         files = desired_files(Role(sys.argv[1]), config.load())
-        if _write(files):
-            _tell_networkmanager(files[PROFILES / f"{BRIDGE}.nmconnection"] is not None)
+        if changed := _write(files):
+            there = [path.stem for path in files if path in changed and path.suffix == SUFFIX]
+            _tell_networkmanager([name for name in there if files[PROFILES / f"{name}{SUFFIX}"] is not None])
     except RdvError as error:
         print(f"tundev-uplink: {error}", file=sys.stderr)
         return error.exit_code

@@ -48,7 +48,7 @@ KEYS = {
     },
     "rdv-device.toml.5": keys_of(Device) - {"account"},  # that is the file's name
     "tundev.toml.5": {
-        *(f"[{table}]" for table in (*config._TABLES, *config.RESERVED_TABLES)),
+        *(f"[{table}]" for table in config._TABLES),
         *(key for keys in config._TABLES.values() for key in keys),
     },
 }

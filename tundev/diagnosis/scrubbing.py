@@ -10,7 +10,7 @@ import base64
 import json
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,10 @@ _SHOWN: Mapping[str, frozenset[str]] = {
     "web": frozenset({"uplink"}),
     "login": frozenset({"authorized_keys"}),
     "updates": frozenset({"url", "key", "suite", "component"}),
+    "uplink": frozenset({"order"}),
+    "uplink.ethernet": frozenset({"address", "gateway", "dns", "vlan"}),
+    "uplink.wifi": frozenset({"ssid", "country", "hidden"}),
+    "uplink.modem": frozenset({"apn"}),
 }
 """What of the configuration is no secret. All that is not named here is taken for one, also what a
 later version adds."""
@@ -123,6 +127,7 @@ def of_configuration(text: str) -> set[str]:
 def _secrets(key: str, value: Any, table: str) -> set[str]:
     """The texts below a key that is not known to be harmless, and sounds as if it were not."""
     if isinstance(value, dict):
+        table = f"{table}.{key}" if key else table
         return {secret for name, item in value.items() for secret in _secrets(name, item, table)}
     if isinstance(value, list):
         return {secret for item in value for secret in _secrets(key, item, table)}
@@ -176,11 +181,19 @@ def shown_configuration(text: str) -> str:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         return f"# left out, for it is not TOML: {error}\n"
-    lines = []
-    for table, values in raw.items():
-        lines.append(f"[{json.dumps(table)}]" if not re.fullmatch(r"[\w-]+", table) else f"[{table}]")
-        for key, value in values.items() if isinstance(values, dict) else [("", LEFT_OUT)]:
-            shown = json.dumps(value if key in _SHOWN.get(table, ()) else LEFT_OUT, ensure_ascii=False)
-            lines.append(f"{key} = {shown}")
-        lines.append("")
-    return "\n".join(lines)
+    return "".join(line for table, values in raw.items() for line in _shown_table(table, values))
+
+
+def _shown_table(table: str, values: Any) -> Iterator[str]:
+    """The lines of a table and of those inside it."""
+    yield f"[{table}]\n" if re.fullmatch(r"[\w.-]+", table) else f"[{json.dumps(table)}]\n"
+    inner = {}
+    for key, value in values.items() if isinstance(values, dict) else [("", LEFT_OUT)]:
+        if isinstance(value, dict):
+            inner[f"{table}.{key}"] = value
+            continue
+        shown = json.dumps(value if key in _SHOWN.get(table, ()) else LEFT_OUT, ensure_ascii=False)
+        yield f"{key} = {shown}\n"
+    yield "\n"
+    for name, value in inner.items():
+        yield from _shown_table(name, value)

@@ -16,7 +16,10 @@ from vtunlib.errors import ConfigError
 KEPT = "(kept on the device)"
 ONCE = ("rdv", "enrol_key")
 """Good for one login: where the device has it no more, nothing is missing."""
-SECRETS = (ONCE, ("rdv", "proxy"), ("web", "pin"))
+SECRETS = (
+    *(ONCE, ("rdv", "proxy"), ("web", "pin")),
+    *(("uplink", "wifi", "psk"), ("uplink", "modem", "password"), ("uplink", "modem", "pin")),
+)
 
 HEADER = """\
 # This file was taken over by the device. What was secret in it is on the device alone now.
@@ -51,11 +54,13 @@ def completed(text: str, name: str, former: Mapping[str, object]) -> str:
             continue
         value = toml_lines.value_of(former, where)
         if value is None and where != ONCE:
-            raise config.fault(name, text, where[0], where[-1], "the device does not have it; write it anew")
+            raise config.fault(
+                name, text, ".".join(where[:-1]), where[-1], "the device does not have it; write it anew"
+            )
         text = toml_lines.with_value(text, where, None if value is None else str(value))
     return text
 
 
-def _is_secret(where: tuple[str, str], value: str) -> bool:
+def _is_secret(where: tuple[str, ...], value: str) -> bool:
     """A proxy's address is none, unless there is a password in it."""
     return where != ("rdv", "proxy") or "@" in value

@@ -150,4 +150,5 @@ def test_a_key_that_a_later_version_adds_is_taken_for_a_secret() -> None:
     known = {table: set(keys) for table, keys in config._TABLES.items()}
     assert not [table for table, keys in _SHOWN.items() if keys - known[table]]
     hidden = {f"{table}.{key}" for table, keys in known.items() for key in keys - _SHOWN[table]}
-    assert hidden == {"rdv.proxy", "rdv.enrol_key", "web.pin"}
+    of_modem = {f"uplink.modem.{key}" for key in ("user", "password", "pin")}
+    assert hidden == {"rdv.proxy", "rdv.enrol_key", "web.pin", "uplink.wifi.psk", *of_modem}
