@@ -15,7 +15,7 @@ SCRIPTS      = $(shell grep -rlIE --exclude-dir=__pycache__ '^\#!(/usr)?/bin/(en
 SOURCES      = $(shell find vtunlib rdv tundev rootfs-overlay debian Makefile -type f -not -path '*/__pycache__/*' -not -path 'debian/.debhelper/*')
 
 .DEFAULT_GOAL := help
-.PHONY: help deps check lint test cards soak screenshots demo bench deb image clean
+.PHONY: help deps check lint test soak screenshots demo bench deb image clean
 
 help: ## this list
 	@echo 'Usage: make TARGET'
@@ -34,10 +34,7 @@ check: lint ## lint and the fast tests: unit and bus
 	$(PYTHON) -m pytest tests/unit tests/bus
 
 test: lint deb ## everything: lint, unit, bus, netns, lab, QEMU (root)
-	$(PYTHON) -m pytest tests --ignore=tests/card
-
-cards: deps deb ## build an onsite's image, boot it from a card in QEMU, enrol it (root, half an hour)
-	$(PYTHON) -m pytest tests/card
+	$(PYTHON) -m pytest tests
 
 soak: deps $(ATHERIS) ## fuzz what strangers can send us: SOAK_SECONDS=600 for each target
 	$(ATHERIS) -m tests.fuzz --seconds $(SOAK_SECONDS) --corpus $(CACHE)/corpus

@@ -10,11 +10,11 @@ import hashlib
 import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from image import initrd
 from image.emulation import emulating
+from tests.image.card import Card
 from tests.image.foreign import ARCHITECTURE, CACHE, foreign_root
 from tests.lab.debian import forget_old, held
 from tests.lab.process import run
@@ -47,24 +47,7 @@ mke2fs -q -t ext4 -O ^has_journal -L root -d "$new" "$disk" "$size"
 """
 
 
-@dataclass(frozen=True)
-class Disk:
-    """What QEMU boots."""
-
-    image: Path
-    kernel: Path
-    initrd: Path
-    command_line: str
-    kept: bool = False
-    """Whether a guest's own writes stay: it is the test's own copy."""
-
-    @property
-    def drive(self) -> str:
-        """What QEMU's -drive says of it."""
-        return f"format=raw,snapshot={'off' if self.kept else 'on'},file={self.image}"
-
-
-def disk_of(role: Role, dist: Path = DIST) -> Disk:
+def disk_of(role: Role, dist: Path = DIST) -> Card:
     """A device with the role's built packages, not yet configured; made if there is none of these."""
     root = foreign_root(PACKAGES[role])
     debs = packages_of(role, dist)
@@ -75,7 +58,7 @@ def disk_of(role: Role, dist: Path = DIST) -> Disk:
             forget_old(folder.parent.glob(f"{role}-*"), folder, KEPT)
         os.utime(folder)
     command_line = f"root=/dev/vda rw systemd.hostname={role}"
-    return Disk(folder / "disk", folder / "kernel", folder / "initrd", command_line)
+    return Card(folder / "disk", folder / "kernel", folder / "initrd", command_line, kept=False)
 
 
 def _key(debs: Sequence[Path]) -> str:

@@ -9,7 +9,7 @@ import pytest
 
 from image.build import build
 from image.recipe import Base, Recipe
-from tests.card.card import STAND_IN
+from tests.image.card import STAND_IN
 from tests.lab.process import run
 from vtunlib.errors import NotFound, RdvError
 from vtunlib.tunnel import Role

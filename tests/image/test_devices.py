@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from image.layout import read as layout_of
-from tests.card.card import card_of, image_of
+from tests.image.card import card_of, image_of
 from tests.image.guest import Guest
 from tests.lab.host import wait_until
 from tests.lab.lab import Lab

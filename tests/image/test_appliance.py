@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.card.card import card_of, image_of
+from tests.image.card import card_of, image_of
 from tests.image.guest import Guest
 from tests.lab.clean import clean
 from tests.lab.host import Host
