@@ -29,7 +29,7 @@ KEPT = 4  # images of a role that stay, for what may still copy them
 
 
 @dataclass(frozen=True)
-class Card:
+class Disk:
     """What QEMU boots."""
 
     image: Path
@@ -80,11 +80,11 @@ def _lay_out(target: Path) -> None:
     shutil.copytree(STAND_IN, target)
 
 
-def card_of(image: Path, bundle: str, folder: Path) -> Card:
+def card_of(image: Path, bundle: str, folder: Path) -> Disk:
     """The image with the bundle on its boot partition, as `card.img` in the folder."""
     card = folder / "card.img"
     provision(image, bundle, card)
-    return Card(card, *boot_files(card, folder))
+    return Disk(card, *boot_files(card, folder))
 
 
 def boot_files(card: Path, folder: Path) -> tuple[Path, Path, str]:

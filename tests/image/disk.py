@@ -14,7 +14,7 @@ from pathlib import Path
 
 from image import initrd
 from image.emulation import emulating
-from tests.image.card import Card
+from tests.image.card import Disk
 from tests.image.foreign import ARCHITECTURE, CACHE, foreign_root
 from tests.lab.debian import forget_old, held
 from tests.lab.process import run
@@ -47,7 +47,7 @@ mke2fs -q -t ext4 -O ^has_journal -L root -d "$new" "$disk" "$size"
 """
 
 
-def disk_of(role: Role, dist: Path = DIST) -> Card:
+def disk_of(role: Role, dist: Path = DIST) -> Disk:
     """A device with the role's built packages, not yet configured; made if there is none of these."""
     root = foreign_root(PACKAGES[role])
     debs = packages_of(role, dist)
@@ -58,7 +58,7 @@ def disk_of(role: Role, dist: Path = DIST) -> Card:
             forget_old(folder.parent.glob(f"{role}-*"), folder, KEPT)
         os.utime(folder)
     command_line = f"root=/dev/vda rw systemd.hostname={role}"
-    return Card(folder / "disk", folder / "kernel", folder / "initrd", command_line, kept=False)
+    return Disk(folder / "disk", folder / "kernel", folder / "initrd", command_line, kept=False)
 
 
 def _key(debs: Sequence[Path]) -> str:

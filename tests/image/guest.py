@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 
 from tests.image.agent import DEADLINE, PORT, Agent
-from tests.image.card import Card
+from tests.image.card import Disk
 from tests.image.channel import Channel, Message, Port
 from tests.image.monitor import Monitor
 from tests.lab.host import Host
@@ -45,7 +45,7 @@ class Guest:
         self,
         name: str,
         host: Host,
-        card: Card,
+        disk: Disk,
         folder: Path,
         *,
         paced: bool = True,
@@ -53,7 +53,7 @@ class Guest:
     ) -> None:
         self.name = name
         self._host = host
-        self._card = card
+        self._disk = disk
         self._folder = folder
         steady = ["-smp", "1", "-accel", "tcg", "-icount", f"shift={INSTRUCTION_SHIFT},sleep=on"]
         self._pace = steady if paced else ["-smp", "2", "-accel", "tcg,thread=multi"]
@@ -68,14 +68,14 @@ class Guest:
         return [
             *("qemu-system-aarch64", "-nodefaults", "-no-user-config", "-display", "none"),
             *("-machine", "virt", "-cpu", CPU, "-m", MEMORY, *self._pace),
-            *("-kernel", str(self._card.kernel), "-initrd", str(self._card.initrd)),
+            *("-kernel", str(self._disk.kernel), "-initrd", str(self._disk.initrd)),
             *("-append", self._command_line()),
             *("-serial", f"file:{self._console}", "-S"),
             *("-qmp", f"unix:{monitor.path}"),
             *("-chardev", f"socket,id=agent,path={agent.path}", "-device", "virtio-serial-pci"),
             # QEMU tells events of a port that has an id, and of no other.
             *("-device", f"virtserialport,id=agent,chardev=agent,name={PORT}"),
-            *("-drive", f"if=none,id=root,{self._card.drive}"),
+            *("-drive", f"if=none,id=root,{self._disk.drive}"),
             *("-device", "virtio-blk-pci,drive=root", "-device", "virtio-rng-pci"),
             *("-netdev", "user,id=uplink", "-device", "virtio-net-pci,netdev=uplink,romfile="),
             *("-device", "qemu-xhci,id=usb"),
@@ -83,7 +83,7 @@ class Guest:
         ]
 
     def _command_line(self) -> str:
-        return f"{self._card.command_line} console=ttyAMA0 quiet {_DRIVERS}"
+        return f"{self._disk.command_line} console=ttyAMA0 quiet {_DRIVERS}"
 
     def boot(self, *, deadline: float = BOOT_DEADLINE) -> list[str]:
         """Start it; the units that failed, once systemd in it says that the boot is over."""
