@@ -9,6 +9,7 @@ from pathlib import Path
 
 from image.layout import BOOT_PATH, Layout
 from image.recipe import Base, Recipe
+from tundev.firstboot.boot_partition import STATUS
 from vtunlib.run import run
 
 REMOVED = (
@@ -73,6 +74,8 @@ def boot_files(root: Path, recipe: Recipe, layout: Layout) -> None:
     """Make the boot partition's files in the root's folder for it."""
     boot = root / BOOT_PATH
     boot.mkdir(parents=True, exist_ok=True)
+    # There from the beginning: a power cut while a FAT file is made may lose it.
+    _write(boot / STATUS, "This device was not switched on yet.\r\n")
     partuuid = layout.partuuid(2)
     if recipe.base == Base.RPIOS:
         words = (

@@ -22,7 +22,7 @@ class Monitor:
         self._channel.receive(DEADLINE)  # its greeting
         self.command("qmp_capabilities")
 
-    def command(self, name: str, **arguments: Any) -> Any:
+    def command(self, name: str, /, **arguments: Any) -> Any:
         """What the command returns; LabError with QEMU's own words where it is refused.
 
         An underscore in an argument's name is the hyphen of QEMU's.

@@ -70,7 +70,18 @@ class BootPartition:
             os.fsync(file.fileno())
 
     def replace(self, path: Path, data: bytes) -> None:
-        """Put the file there, whole. Raises OSError."""
-        for left in self.where.glob(f".{path.name}.*.new"):
-            left.unlink()  # of a power cut
-        files.replace(path, data, mode=0o644)
+        """Write the file where it lies, and make it if there is none. Raises OSError.
+
+        Another file in its place would be three changes of the card, in any order, and a power cut
+        between them leaves neither. Cut short, one that was blanked holds a NUL still, unless it is whole.
+        """
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+        with os.fdopen(descriptor, "r+b") as file:
+            if os.fstat(descriptor).st_size < len(data):
+                os.ftruncate(descriptor, len(data))
+                os.fsync(descriptor)
+            file.write(data)
+            file.flush()
+            os.fsync(descriptor)
+            os.ftruncate(descriptor, len(data))
+            os.fsync(descriptor)

@@ -71,7 +71,8 @@ def plan(found: Found) -> Plan:
     if found.config is not None and found.copy is not None:
         if card == found.copy:
             return Plan()
-        if card is None or _half_blanked(card):
+        # An empty one is what fsck leaves of a file whose place on the card is lost.
+        if not card or _half_blanked(card):
             return Plan((Step.CARD,), copy=found.copy)
         if _digest(card) == found.source:
             return Plan((Step.BLANK, Step.CARD), copy=found.copy)

@@ -113,16 +113,28 @@ def test_a_power_cut_while_the_card_is_blanked_is_made_good(
     tidy(places, bundle, private)
 
 
+@pytest.mark.parametrize("gone", [Path.unlink, lambda file: file.write_bytes(b"")])
 def test_a_power_cut_that_loses_the_cards_file_costs_nothing(
-    places: Places, bundle: str, private: str
+    places: Places, bundle: str, private: str, gone: Callable[[Path], object]
 ) -> None:
     put(places, bundle)
     for step in steps(plan(look(places)), places):
         if step is Step.BLANK:
             break
-    places.boot.bundle.unlink()
+    gone(places.boot.bundle)
     assert take_over(places).fault is None
     tidy(places, bundle, private)
+
+
+@pytest.mark.parametrize("former", [0, 100, 5000])
+def test_a_file_of_the_card_is_written_where_it_lies(places: Places, former: int) -> None:
+    """On FAT another file in its place is more than one change of the card, and none of them waits."""
+    put(places, b"x" * former)
+    before = places.boot.bundle.stat().st_ino
+    places.boot.replace(places.boot.bundle, b"new" * 100)
+    assert places.boot.bundle.read_bytes() == b"new" * 100
+    assert places.boot.bundle.stat().st_ino == before
+    assert list(places.boot.where.iterdir()) == [places.boot.bundle]
 
 
 def test_killed_at_any_write_the_next_boot_ends_as_if_nothing_had_been(
@@ -142,7 +154,7 @@ def test_killed_at_any_write_the_next_boot_ends_as_if_nothing_had_been(
     argv = [sys.executable, "-c", script, str(tmp_path)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
     killed = 0
-    for call in ("write", "rename", "fsync"):
+    for call in ("write", "rename", "fsync", "ftruncate"):
         for number in range(1, 100):
             for file in [*places.boot.where.iterdir(), *places.config.parent.iterdir()]:
                 file.unlink()
