@@ -20,9 +20,9 @@ import time
 from pathlib import Path
 
 from tundev import config
-from tundev.uplinks import profiles
+from tundev.uplinks import country, profiles
 from tundev.uplinks.profiles import WiredInterface
-from tundev.uplinks.wanted import Kind
+from tundev.uplinks.wanted import Kind, Uplink
 from vtunlib.errors import ConfigError, RdvError, Timeout, UsageError
 from vtunlib.run import run
 from vtunlib.tunnel import Role
@@ -169,10 +169,18 @@ def _tell_networkmanager(connections: list[str]) -> None:
     run(["nmcli", "general", "reload"])
     run(["nmcli", "connection", "reload"])
     for name in connections:
-        try:
-            run(["nmcli", "--wait", "0", "connection", "up", name])
-        except RdvError as error:  # it has no interface now; NetworkManager takes it up when it has
-            print(f"tundev-uplink: {error}", file=sys.stderr)
+        # 4: it has no interface now. NetworkManager takes it up when it has.
+        run(["nmcli", "--wait", "0", "connection", "up", name], good=(0, 4))
+
+
+def _say_country(uplink: Uplink) -> None:
+    """A device whose Wi-Fi does not know its country goes on: where it may send is less then."""
+    if uplink.wifi is None or uplink.wifi.country is None:
+        return
+    try:
+        country.send_in(uplink.wifi.country)
+    except RdvError as error:
+        print(f"tundev-uplink: {error}", file=sys.stderr)
 
 
 def main() -> int:
@@ -180,7 +188,9 @@ def main() -> int:
     try:
         if len(sys.argv) != 2 or sys.argv[1] not in list(Role):
             raise UsageError("expected one argument, onsite or master")
-        files = desired_files(Role(sys.argv[1]), config.load())
+        settings = config.load()
+        files = desired_files(Role(sys.argv[1]), settings)
+        _say_country(settings.uplink)
         if changed := _write(files):
             there = [path.stem for path in files if path in changed and path.suffix == SUFFIX]
             _tell_networkmanager([name for name in there if files[PROFILES / f"{name}{SUFFIX}"] is not None])
