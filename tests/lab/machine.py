@@ -22,7 +22,7 @@ from tests.lab.place import Place
 from tests.lab.process import LabError, environment, run
 
 BOOT_DEADLINE = 60.0
-STOP_DEADLINE = 20.0
+STOP_DEADLINE = 60.0
 
 
 class Machine(Host):
@@ -149,21 +149,24 @@ class Machine(Host):
         return ["nsenter", f"--target={leader}", "--all", f"--wd=/proc/{leader}/root/root"]
 
     def stop(self, *, deadline: float = STOP_DEADLINE) -> None:
-        """Power it off, by force after the deadline. It can boot again; its files stay."""
+        """Power it off. It can boot again; its files stay. LabError if it had to be forced."""
         # First what was started from outside: systemd-shutdown stops all processes, an nsenter
         # stops itself with its child, and then nobody reaps the child.
         self.end_programs()
-        leader = self.leader
+        leader, ended = self.leader, True
         if leader is not None:
             descriptor = os.pidfd_open(leader)
             try:
                 # systemd(1): SIGRTMIN+4 powers the machine off.
                 signal.pidfd_send_signal(descriptor, signal.SIGRTMIN + 4)
-                if not select.select([descriptor], [], [], deadline)[0]:
+                ended = bool(select.select([descriptor], [], [], deadline)[0])
+                if not ended:
                     kill_netns(self.netns)
             finally:
                 os.close(descriptor)
         self._gone()
+        if not ended:
+            raise LabError(f"{self.name} was not off after {deadline:g} s:\n{self.console_tail()}")
 
     def kill(self) -> None:
         """As if its power plug were pulled: not even its connections are closed."""
