@@ -33,8 +33,8 @@ lint: deps $(RUFF) ## ruff, strict mypy, shellcheck
 check: lint ## lint and the fast tests: unit and bus
 	$(PYTHON) -m pytest tests/unit tests/bus
 
-test: lint deb ## everything: lint, unit, bus, netns, lab, QEMU (root)
-	$(PYTHON) -m pytest tests
+test: lint deb ## everything: lint, unit, bus, netns, lab, QEMU, two parts side by side (root)
+	$(PYTHON) -m tests
 
 soak: deps $(ATHERIS) ## fuzz what strangers can send us: SOAK_SECONDS=600 for each target
 	$(ATHERIS) -m tests.fuzz --seconds $(SOAK_SECONDS) --corpus $(CACHE)/corpus

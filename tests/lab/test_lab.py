@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -28,29 +30,35 @@ def _left() -> list[str]:
     return namespaces(NAME) + mounts + processes
 
 
-def _held_lab() -> subprocess.Popen[str]:
-    """A lab in a process of its own, up and waiting."""
-    argv = [sys.executable, "-u", "-m", "tests.lab", "up", "--bare", "--name", NAME]
+@contextmanager
+def _held_lab() -> Iterator[subprocess.Popen[str]]:
+    """A lab in a process of its own, up and waiting; it is gone with the block."""
+    # Where the tests were started in a shell's background, SIGINT would be ignored there.
+    argv = ["env", "--default-signal=INT", sys.executable, "-u", "-m", "tests.lab"]
+    argv += ["up", "--bare", "--name", NAME]
     held = subprocess.Popen(argv, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True, start_new_session=True)
     assert held.stdout is not None
-    for line in held.stdout:
-        if line.startswith("up after"):
-            return held
-    raise AssertionError("the lab did not come up")
+    try:
+        if not any(line.startswith("up after") for line in held.stdout):
+            raise AssertionError("the lab did not come up")
+        yield held
+    finally:
+        held.kill()
+        held.wait()
+        held.stdout.close()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_lab_cleans_up(number: signal.Signals) -> None:
     with _held_lab() as held:
         held.send_signal(number)
-        held.wait(30)
+        held.wait(60)
     assert _left() == []
 
 
 def test_what_a_killed_lab_left_is_found_without_memory() -> None:
-    with _held_lab() as held:
-        held.kill()
-        held.wait(10)
+    with _held_lab():
+        pass
     assert namespaces(NAME)
     with Place(NAME) as place:
         clean(place)
@@ -59,12 +67,10 @@ def test_what_a_killed_lab_left_is_found_without_memory() -> None:
 
 def test_two_labs_of_one_name_do_not_meet() -> None:
     with _held_lab() as held:
-        try:
-            with pytest.raises(LabError, match=f"in use by process {held.pid}"), Lab(name=NAME):
-                pass
-        finally:
-            held.terminate()
-            held.wait(30)
+        with pytest.raises(LabError, match=f"in use by process {held.pid}"), Lab(name=NAME):
+            pass
+        held.terminate()
+        held.wait(60)
 
 
 def test_networks_are_what_the_topology_says() -> None:

@@ -70,7 +70,10 @@ def test_each_uplink_has_one_connection() -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("[uplink]\nwired = true\n", "line 6: [uplink] wired: is unknown; expected one of order, [uplink.eth"),
+        (
+            "[uplink]\nwired = true\n",
+            "line 6: [uplink] wired: is unknown; expected one of order, [uplink.eth",
+        ),
         ("[uplink.lte]\nx = 1\n", "line 5: [uplink] lte: is unknown"),
         ('["uplink.wifi"]\nssid = "a"\n', "uplink.wifi: is unknown"),
         ("[uplink]\nwifi = true\n", "line 6: [uplink] wifi: expected a table, [uplink.wifi]"),
