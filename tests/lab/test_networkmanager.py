@@ -1,4 +1,4 @@
-"""What Debian's NetworkManager and udev make of a master's interfaces with our rule and our drop-in.
+"""What Debian's NetworkManager makes of the connections that it is given; and with udev, of a master's interfaces.
 
 Not in a machine of the lab: NetworkManager does not ask udev there, for /sys is read-only.
 """
@@ -9,12 +9,18 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.lab.base import base_root
 from tests.netns.udev import RULES
+from tests.unit.tundev.uplinks.test_profiles import FIXED, IN_VLAN, PORT, sections
 from tundev import config, uplink
 from tundev.config import Master
 from tundev.config_values import Server
+from tundev.uplinks import profiles
+from tundev.uplinks.values import SSID_LIMIT
+from tundev.uplinks.wanted import Modem, Uplink, Wifi
 from vtunlib.tunnel import Role
 
 RDV = config.Rdv(Server("rdv.example.com"), "rpi1100", "ssh-ed25519 AAAA")
@@ -80,3 +86,56 @@ def test_networkmanager_has_what_is_not_the_technicians(
     assert done.returncode == 0, done.stderr
     states = dict(line.split(":", 1) for line in done.stdout.splitlines())
     assert {name for name in ("eth0", *ADAPTERS) if states[name] != "unmanaged"} == managed
+
+
+def as_networkmanager_has_it(text: str) -> tuple[dict[str, dict[str, str]], str]:
+    """What NetworkManager's own parser makes of a connection's file, and what it complains of."""
+    argv = ["chroot", str(base_root()), "nmcli", "--offline", "connection", "modify", "connection.zone", "x"]
+    done = subprocess.run(argv, input=text, capture_output=True, text=True, timeout=SECONDS, check=False)
+    return sections(done.stdout), done.stderr
+
+
+def as_networkmanager_writes_it(*words: str) -> dict[str, dict[str, str]]:
+    """A connection that it makes of words."""
+    argv = ["chroot", str(base_root()), "nmcli", "--offline", "connection", "add", "con-name", "x", *words]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=SECONDS, check=True)
+    return sections(done.stdout)
+
+
+CONNECTIONS = [
+    profiles.of_onsite(
+        Uplink(wifi=Wifi("a", "12345678", hidden=True), modem=Modem("a", "b", "c", "0000")), PORT
+    ),
+    profiles.of_onsite(Uplink(ethernet=FIXED), PORT),
+    profiles.of_onsite(Uplink(ethernet=IN_VLAN), PORT),
+    profiles.of_master(Uplink(wifi=Wifi("open"), modem=Modem("a")), None),
+    profiles.of_master(Uplink(ethernet=FIXED), "eth1"),
+    profiles.of_master(Uplink(ethernet=IN_VLAN), None),
+]
+
+
+@pytest.mark.parametrize("connections", CONNECTIONS, ids=lambda connections: " ".join(connections))
+def test_networkmanager_takes_each_connection_whole(connections: dict[str, str]) -> None:
+    for name, text in connections.items():
+        found, complaint = as_networkmanager_has_it(text)
+        assert complaint == "", name
+        for section, keys in sections(text).items():
+            lost = {key: value for key, value in keys.items() if key not in found.get(section, {})}
+            assert lost == {}, (name, section)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    ssid=st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0"), min_size=1).filter(
+        lambda text: len(text.encode()) <= SSID_LIMIT
+    ),
+    psk=st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=8, max_size=63),
+)
+def test_networkmanager_reads_any_name_and_passphrase_of_wifi_as_they_are(ssid: str, psk: str) -> None:
+    text = profiles.of_master(Uplink(wifi=Wifi(ssid, psk)), None)["tundev-wifi"]
+    found, complaint = as_networkmanager_has_it(text)
+    words = ["type", "wifi", "ssid", ssid, "wifi-sec.key-mgmt", "wpa-psk", "wifi-sec.psk", psk]
+    own = as_networkmanager_writes_it(*words)
+    assert complaint == ""
+    assert found["wifi"]["ssid"] == own["wifi"]["ssid"]
+    assert found["wifi-security"]["psk"] == own["wifi-security"]["psk"]
