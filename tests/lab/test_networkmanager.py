@@ -1,4 +1,4 @@
-"""What Debian's NetworkManager makes of the connections that it is given; and with udev, of a master's interfaces.
+"""What Debian's NetworkManager makes of our connections, and with udev of a master's interfaces.
 
 Not in a machine of the lab: NetworkManager does not ask udev there, for /sys is read-only.
 """
@@ -114,7 +114,7 @@ CONNECTIONS = [
 ]
 
 
-@pytest.mark.parametrize("connections", CONNECTIONS, ids=lambda connections: " ".join(connections))
+@pytest.mark.parametrize("connections", CONNECTIONS, ids=" ".join)
 def test_networkmanager_takes_each_connection_whole(connections: dict[str, str]) -> None:
     for name, text in connections.items():
         found, complaint = as_networkmanager_has_it(text)

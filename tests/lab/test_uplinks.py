@@ -6,16 +6,18 @@ A VLAN and Wi-Fi need what this machine's kernel may not have: tests/soak/test_u
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from tests.lab.host import wait_until
 from tests.lab.lab import Lab
 from tests.lab.machine import Machine
 from tests.lab.test_wrong_input import CONFIG, configured, status
+from tests.lab.topology import Lan
 from tundev.states import State
 from tundev.uplink import PROFILES
+from tundev.uplinks.wanted import Kind, connection
 from vtunlib.errors import ConfigError
-
-UNIT = {"onsite": "tundev-uplink@onsite.service", "master": "tundev-uplink@master.service"}
+from vtunlib.tunnel import Role
 
 
 def address(machine: Machine, interface: str) -> list[str]:
@@ -26,7 +28,7 @@ def address(machine: Machine, interface: str) -> list[str]:
     ]
 
 
-def default_route(machine: Machine) -> dict[str, object]:
+def default_route(machine: Machine) -> dict[str, Any]:
     """The one that goes before the others."""
     routes = json.loads(machine.run(["ip", "-json", "-4", "route", "show", "default"]).out)
     return min(routes, key=lambda route: route.get("metric", 0))
@@ -48,36 +50,40 @@ def wait_connected(machine: Machine, own: str) -> None:
     wait_until(connected, what=f"{machine.name} connected as {own}", deadline=60.0, every=0.2)
 
 
+def take_over(machine: Machine, role: Role) -> None:
+    """Have the changed file take effect; without the agent, whose connection the RDV would keep a while."""
+    machine.run(["systemctl", "stop", f"{role}dev.service"])
+    machine.run(["systemctl", "restart", f"tundev-uplink@{role}.service"])
+    machine.run(["systemctl", "start", f"{role}dev.service"])
+
+
+def fixed_and_by_dhcp_again(machine: Machine, role: Role, interface: str, lan: Lan) -> None:
+    by_dhcp, fixed = address(machine, interface), str(lan.at(77))
+    before = machine.run(["cat", CONFIG]).out
+    told = (
+        f'[uplink]\norder = ["wifi"]\n[uplink.ethernet]\naddress = "{fixed}"\n'
+        f'gateway = "{lan.router.ip}"\ndns = ["{lan.router.ip}"]\n'
+        '[uplink.wifi]\nssid = "nowhere"\npsk = "no such network"\n'
+    )
+    assert connections(machine)[interface] == connection(Kind.ETHERNET, role)
+    with configured(machine, f"{before}\n{told}"):
+        take_over(machine, role)
+        wait_until(lambda: address(machine, interface) == [fixed], what="the fixed address")
+        # Wi-Fi is preferred, and there is none.
+        route = default_route(machine)
+        assert (route["dev"], route["gateway"], route["metric"]) == (interface, str(lan.router.ip), 200)
+        wait_connected(machine, fixed)
+    with configured(machine, f'{before}\n[uplink]\norder = "wifi"\n'):
+        failed = machine.run(["/usr/lib/tundev/uplink", role], check=False)
+        assert (failed.code, "[uplink] order: expected a list" in failed.err) == (ConfigError.exit_code, True)
+        assert address(machine, interface) == [fixed]
+    take_over(machine, role)
+    wait_until(lambda: address(machine, interface) == by_dhcp, what="its address by DHCP")
+    assert default_route(machine)["metric"] == 100
+    assert "tundev-wifi" not in machine.run(["ls", str(PROFILES)]).out
+    wait_connected(machine, by_dhcp[0])
+
+
 def test_devices_come_online_with_a_fixed_address_and_by_dhcp_again(lab: Lab) -> None:
-    for machine, role, interface, name in (
-        (lab.onsite, "onsite", "tundev-lan", "tundev-lan"),
-        (lab.master, "master", "eth0", "tundev-ethernet"),
-    ):
-        by_dhcp = address(machine, interface)
-        lan = (lab.plan.sites[0] if role == "onsite" else lab.plan.desks[0]).lan
-        before = machine.run(["cat", CONFIG]).out
-        fixed = (
-            f'[uplink]\norder = ["wifi"]\n[uplink.ethernet]\naddress = "{lan.at(77)}"\n'
-            f'gateway = "{lan.router.ip}"\ndns = ["{lan.router.ip}"]\n'
-            '[uplink.wifi]\nssid = "nowhere"\npsk = "no such network"\n'
-        )
-        assert connections(machine)[interface] == name
-        with configured(machine, f"{before}\n{fixed}"):
-            machine.run(["systemctl", "restart", UNIT[role]])
-            wait_until(lambda: address(machine, interface) == [str(lan.at(77))], what="the fixed address")
-            # Wi-Fi is preferred, and there is none.
-            route = default_route(machine)
-            assert (route["dev"], route["gateway"], route["metric"]) == (interface, str(lan.router.ip), 200)
-            wait_connected(machine, str(lan.at(77)))
-        with configured(machine, f'{before}\n[uplink]\norder = "wifi"\n'):
-            failed = machine.run(["/usr/lib/tundev/uplink", role], check=False)
-            assert (failed.code, "[uplink] order: expected a list" in failed.err) == (
-                ConfigError.exit_code,
-                True,
-            )
-            assert address(machine, interface) == [str(lan.at(77))]
-        machine.run(["systemctl", "restart", UNIT[role]])
-        wait_until(lambda: address(machine, interface) == by_dhcp, what="its address by DHCP")
-        assert default_route(machine)["metric"] == 100
-        assert "tundev-wifi" not in machine.run(["ls", str(PROFILES)]).out
-        wait_connected(machine, by_dhcp[0])
+    fixed_and_by_dhcp_again(lab.onsite, Role.ONSITE, "tundev-lan", lab.plan.sites[0].lan)
+    fixed_and_by_dhcp_again(lab.master, Role.MASTER, "eth0", lab.plan.desks[0].lan)

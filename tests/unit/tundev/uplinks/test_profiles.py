@@ -1,4 +1,4 @@
-"""The connections of a device's uplinks, as far as text tells; tests/lab/test_networkmanager.py has them read."""
+"""The connections of the uplinks, as far as text tells; tests/lab/test_networkmanager.py has them read."""
 
 from __future__ import annotations
 
