@@ -15,6 +15,8 @@ from image.recipe import Arch, Base, Recipe
 from vtunlib.run import run
 from vtunlib.tunnel import Role
 
+ICON = Path(__file__).with_name("tundev.png")
+"""What the Imager shows beside it, 40 by 40 pixels: tundev.svg, as a browser draws it."""
 _DEADLINE = 3600.0
 _DESCRIBED = {
     Role.ONSITE: ("Remote access: onsite", "The device on the customer's network."),
@@ -48,6 +50,7 @@ def deliver(image: Path, recipe: Recipe, root: Path, dist: Path, version: str) -
         target = dist / f"{recipe.name}{suffix}"
         target.write_text(text, encoding="utf-8")
         files.append(target)
+    files.append(Path(shutil.copyfile(ICON, dist / ICON.name)))
     return files
 
 
@@ -63,7 +66,7 @@ def imager_entry(recipe: Recipe, image: Path, packed: Path, made: datetime, vers
     entry = {
         "name": f"{name} ({system} {recipe.release}, {recipe.arch})",
         "description": f"{description} Version {version}.",
-        "icon": f"{served}/tundev.png",
+        "icon": f"{served}/{ICON.name}",
         "url": f"{served}/{packed.name}",
         "extract_size": image.stat().st_size,
         "extract_sha256": _sha256(image),

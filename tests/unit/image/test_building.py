@@ -214,6 +214,27 @@ def test_a_compressed_image_is_unpacked_with_its_holes(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"image.img", "image.img.xz", "card.img"}
 
 
+def test_what_the_imager_is_told_of_an_image_is_in_the_folder_that_is_served(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IMAGE_URL", "https://images.example.com/tundev/")
+    image, dist = tmp_path / "x.img", tmp_path / "dist"
+    image.write_bytes(bytes(1 << 20))
+    dist.mkdir()
+    (tmp_path / inventory.STATUS).parent.mkdir(parents=True)
+    (tmp_path / inventory.STATUS).write_text(STATUS)
+    made = deliver.deliver(image, Recipe(Role.ONSITE), tmp_path, dist, "0.2.0")
+    assert sorted(made) == sorted(dist.iterdir())
+    (entry,) = json.loads((dist / "tundev-onsite-arm64.imager.json").read_text())["os_list"]
+    for key in ("url", "icon"):
+        folder, _, name = entry[key].rpartition("/")
+        assert folder == "https://images.example.com/tundev"
+        assert (dist / name).stat().st_size
+    assert entry["extract_size"] == 1 << 20
+    run(["sha256sum", "--check", "--status", "tundev-onsite-arm64.img.xz.sha256"], folder=dist)
+    assert entry["image_download_sha256"] == (dist / "tundev-onsite-arm64.img.xz.sha256").read_text()[:64]
+
+
 STATUS = """\
 Package: vtun
 Status: install ok installed
