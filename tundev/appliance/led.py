@@ -28,6 +28,7 @@ class Pattern:
 
 PATTERNS = {
     Condition.NO_FILE: Pattern("timer", 50, 50),
+    Condition.STARTING: Pattern("timer", 50, 1950),
     Condition.STOPPED: Pattern("timer", 50, 50),
     Condition.NO_NETWORK: Pattern("timer", 50, 1950),
     Condition.NO_RDV: Pattern("timer", 500, 500),

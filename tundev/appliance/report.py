@@ -30,6 +30,8 @@ CLOCK_SET = Path("/run/systemd/timesync/synchronized")
 """There once systemd-timesyncd has heard a server (systemd-timesyncd(8))."""
 SETTLE_SECONDS = 5.0
 """A state that lasts less is not worth a write to the card: a device that comes online passes five."""
+START_SECONDS = 120.0
+"""What an agent is given to say its first word: a Pi 3 under load takes a third of it."""
 _CLEAR = "\x1b[H\x1b[2J\x1b[3J"
 
 log = logging.getLogger(__name__)
@@ -48,8 +50,9 @@ class Report:
         found: Path = outcome.FILE,
         upgraded: Path = OUTCOME,
         settle: float = SETTLE_SECONDS,
+        start: float = START_SECONDS,
     ) -> None:
-        """settle: seconds that a state must last to be written to the card."""
+        """settle: seconds that a state must last to be written to the card; start: as START_SECONDS."""
         self._boot = boot
         self._led = led
         self._console = console
@@ -57,6 +60,8 @@ class Report:
         self._found = found
         self._upgraded = upgraded
         self._settle = settle
+        self._start = start
+        self._starting = True
         self._status: Values | None = None
         self._changed = asyncio.Event()
         self._pace = Pace()
@@ -66,6 +71,7 @@ class Report:
     def agent(self, status: Values | None) -> None:
         """The agent says so, by contract.Key; None: it is gone."""
         self._status = status
+        self._starting = self._starting and status is None
         self._changed.set()
 
     def seen(self) -> Seen:
@@ -77,7 +83,13 @@ class Report:
             upgrade = self._upgraded.read_text(encoding="utf-8").strip()
         except OSError:
             upgrade = ""
-        return Seen(outcome.read(self._found), configured, enrolling, self._status, upgrade)
+        found = outcome.read(self._found)
+        return Seen(found, configured, enrolling, self._status, upgrade, self._starting)
+
+    def started(self) -> None:
+        """An agent that has not been heard by now does not run."""
+        self._starting = False
+        self._changed.set()
 
     def show(self) -> None:
         """On the LED and the console, where they do not show it yet."""
@@ -110,7 +122,9 @@ class Report:
 
     async def run(self) -> None:
         """For ever: show each change at once, and write it when it has settled and the pace allows."""
-        clock = asyncio.get_running_loop().time
+        loop = asyncio.get_running_loop()
+        loop.call_later(self._start, self.started)
+        clock = loop.time
         due: float | None = clock() + self._settle
         while True:
             self.show()

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from tundev import advice
+from tundev.advice_words import Advice
 from tundev.contract import Key
 from tundev.firstboot.boot_partition import BUNDLE
 from tundev.firstboot.outcome import Outcome
@@ -19,12 +20,23 @@ from tundev.states import ONLINE, State
 from vtunlib.errors import printable
 
 _COLUMNS = 78
+_STOPPED = Advice(
+    "The agent does not run",
+    "The service that connects this device to the RDV server does not run or does not answer.",
+    [
+        "Switch the device off and on again.",
+        f"Does it stay so? A key in [login] of {BUNDLE} lets you in: 'journalctl -b' says more.",
+        "Or write the image to the card anew, with a new bundle from the RDV's administrator.",
+    ],
+)
+"""For who has only the card: elsewhere one can ask systemd."""
 
 
 class Condition(StrEnum):
     """What the LED tells apart, the worst first."""
 
     NO_FILE = "no configuration"
+    STARTING = "starting"
     STOPPED = "the agent does not run"
     NO_NETWORK = "no network"
     NO_RDV = "no RDV server"
@@ -43,6 +55,8 @@ class Seen:
     status: Mapping[str, Any] | None = None
     upgrade: str = ""
     """What came of the last upgrade; empty where there was none."""
+    starting: bool = False
+    """Whether it is too early to wonder why no agent runs."""
 
 
 def condition(seen: Seen) -> Condition:
@@ -50,7 +64,7 @@ def condition(seen: Seen) -> Condition:
     if not seen.configured:
         return Condition.NO_FILE
     if seen.status is None:
-        return Condition.STOPPED
+        return Condition.STARTING if seen.starting else Condition.STOPPED
     if seen.status.get(Key.SESSION):
         return Condition.SESSION
     state = seen.status.get(Key.STATE)
@@ -75,8 +89,10 @@ def card_lines(seen: Seen) -> list[str]:
     if status is not None and status.get(Key.STATE) in ONLINE:
         where = f"the RDV server {status.get(Key.SERVER)} knows this device as {status.get(Key.ACCOUNT)}"
         return [*shown, *_paragraph(f"Online: {where}."), *_of_upgrade(seen)]
-    told = advice.of_connection(status) if status is not None else advice.advice(None, None)
-    if told is not None:
+    told = _STOPPED if status is None else advice.of_connection(status)
+    if status is None and seen.starting:
+        shown += _paragraph("It is starting. Give it a minute or two.")
+    elif told is not None:
         shown += ["", *told.lines()]
     elif status is not None:
         shown += _paragraph(f"On its way to the RDV server {status.get(Key.SERVER)}.")

@@ -66,6 +66,7 @@ CASES: dict[str, tuple[Seen, Condition, list[str]]] = {
         Condition.NO_RDV,
         ["On its way to the RDV server rdv.example.com."],
     ),
+    "no agent yet": (Seen(configured=True, starting=True), Condition.STARTING, ["It is starting."]),
     "no agent": (Seen(configured=True), Condition.STOPPED, ["The agent does not run"]),
     "no file": (Seen(), Condition.NO_FILE, ["There is no configuration.", "Copy this device's tundev.toml"]),
     "a bad file": (
@@ -198,7 +199,7 @@ def test_a_calm_device_writes_at_once_and_a_restless_one_ever_more_seldom() -> N
 
 @pytest.fixture
 def made(tmp_path: Path) -> Callable[..., Report]:
-    def make(console: Path = tmp_path / "no console") -> Report:
+    def make(console: Path = tmp_path / "no console", *, start: float = 60.0) -> Report:
         for name in ("boot", "leds"):
             (tmp_path / name).mkdir(exist_ok=True)
         (tmp_path / "tundev.toml").write_text(RDV)
@@ -210,6 +211,7 @@ def made(tmp_path: Path) -> Callable[..., Report]:
             found=tmp_path / "firstboot.json",
             upgraded=tmp_path / "outcome",
             settle=0.0,
+            start=start,
         )
 
     return make
@@ -233,6 +235,23 @@ def test_what_the_agent_says_is_on_the_card_once_until_it_says_something_else(
     report.agent(None)
     report.write()
     assert "The agent does not run" in card(tmp_path)
+
+
+def test_an_agent_is_given_time_to_start_and_is_then_missed(
+    made: Callable[..., Report], tmp_path: Path
+) -> None:
+    report = made()
+    report.agent(None)
+    report.write()
+    assert "It is starting." in card(tmp_path)
+
+    async def live() -> None:
+        running = asyncio.create_task(made(start=0.0).run())
+        told = "The agent does not run"
+        await asyncio.to_thread(wait_until, lambda: told in card(tmp_path), what=told)
+        running.cancel()
+
+    asyncio.run(live())
 
 
 def test_what_the_boot_found_is_on_the_card(made: Callable[..., Report], tmp_path: Path) -> None:
