@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 # Here, for one lab serves all folders that want one.
-from tests.lab.fixtures import lab, pytest_runtest_makereport, whole_lab
+from tests.lab.fixtures import appliance, lab, pytest_runtest_makereport, whole_appliance, whole_lab
 
-__all__ = ["lab", "pytest_runtest_makereport", "whole_lab"]
+__all__ = ["appliance", "lab", "pytest_runtest_makereport", "whole_appliance", "whole_lab"]
 
 HERE = Path(__file__).parent
 _NEEDS_ROOT = {"netns", "lab", "browser", "image"}

@@ -7,16 +7,21 @@ shows, fsck, growth and watchdog, is for tests/image.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from tests.lab import packages
+from tests.lab.host import wait_until
 from tests.lab.lab import UPLINK
 from tests.lab.machine import BOOT_DEADLINE, Machine
 from tests.lab.place import Place
 from tests.lab.process import run
 from tests.lab.roles import Role, newest, packages_of
 from tundev.paths import LAN_BRIDGE
+
+ACCOUNT = "rpi1190"
+CUSTOMER = "customer1"
 
 # The data partition is a folder here; all that is laid over the root comes from it as on a card.
 _DATA_MOUNT = """\
@@ -40,6 +45,8 @@ class Appliance(Machine):
         self.data_partition = self.path / "card/data"
         self.port = ""
         """Of the switch that it is plugged into."""
+        self.issued = ""
+        """The text of the bundle that the RDV has made for it."""
 
     @property
     def bundle(self) -> Path:
@@ -51,6 +58,11 @@ class Appliance(Machine):
         """What tundev-status.txt on the boot partition says, on one line; empty without it."""
         file = self.boot_partition / "tundev-status.txt"
         return " ".join(file.read_text().split()) if file.exists() else ""
+
+    def wait_status(self, words: str, *, deadline: float = 60.0) -> None:
+        """Until the status file says that."""
+        what = f"status file with {words!r}"
+        wait_until(lambda: words in self.status, what=what, deadline=deadline, every=0.2)
 
     def install(self, dist: Path) -> None:
         """The package, by apt, while the root can be written; then the machine is off."""
@@ -74,6 +86,12 @@ class Appliance(Machine):
             f"--bind={self.boot_partition}:/boot/firmware",
             f"--bind={self.data_partition}:/card/data",
         ]
+        # What is written to the root from now on is gone when the card is flashed.
+        self._lift_root()
+        image = self.path / "image"
+        self.upper.rename(image)
+        self.layers.insert(0, image)
+        self.lay_root()
 
     def boot(self, *, deadline: float = BOOT_DEADLINE) -> list[str]:
         """As Machine's; the network begins empty, as a kernel's does: the namespace is there from before."""
@@ -81,7 +99,14 @@ class Appliance(Machine):
         run(["ip", "-n", self.netns, "address", "flush", "dev", UPLINK], check=False)
         return super().boot(deadline=deadline)
 
+    def _lift_root(self) -> None:
+        run(["umount", str(self.root)])
+        shutil.rmtree(self.path / "work")
+
     def flash(self) -> None:
-        """As after the image was written to the card again."""
+        """As after the image was written to the card again; the machine is off."""
+        self._lift_root()
+        shutil.rmtree(self.upper)
+        self.lay_root()
         for folder in (self.boot_partition, self.data_partition):
             run(["find", str(folder), "-mindepth", "1", "-delete"])

@@ -8,9 +8,12 @@ from typing import Any
 
 import pytest
 
-from tests.lab.lab import Lab
+from tests.lab.appliance import ACCOUNT, CUSTOMER, Appliance
+from tests.lab.clean import remove_host
+from tests.lab.lab import UPLINK, Lab
+from tests.lab.roles import DIST, Role
 from tests.lab.snapshot import wait_as_before
-from tests.lab.topology import topology
+from tests.lab.topology import RDV_NAME, topology
 
 _LAB: list[Lab] = []  # what a failing test's report takes the journals from
 
@@ -41,6 +44,37 @@ def lab(whole_lab: Lab) -> Iterator[Lab]:
         master.run(["masterdev", "disconnect"], check=False)
     whole_lab.wait_online()
     wait_as_before(before, whole_lab.snapshots)
+
+
+@pytest.fixture(scope="session")
+def whole_appliance(whole_lab: Lab) -> Iterator[Appliance]:
+    """A device made an appliance, at the first customer's, switched off, with nothing on its card."""
+    machine = Appliance(whole_lab.place, "appliance", whole_lab.layers_of(Role.ONSITE))
+    machine.create()
+    machine.port = whole_lab.switches[CUSTOMER].plug(machine, UPLINK)
+    whole_lab.spares.append(machine)
+    machine.install(DIST)
+    yield machine
+    machine.stop()
+    whole_lab.spares.remove(machine)
+    remove_host(machine)
+
+
+@pytest.fixture
+def appliance(lab: Lab, whole_appliance: Appliance) -> Iterator[Appliance]:
+    """The same, and the RDV knows of it and has issued its bundle."""
+    machine, file = whole_appliance, f"/root/{ACCOUNT}.toml"
+    machine.flash()
+    add = ["rdv-admin", "device", "add", ACCOUNT, "--role", "onsite", "--server", RDV_NAME]
+    lab.rdv.run([*add, "--bundle", file])
+    machine.issued = lab.rdv.run(["cat", file]).out
+    yield machine
+    try:
+        machine.stop()
+    finally:
+        lab.switches[CUSTOMER].ip(f"link set {machine.port} up")
+        lab.rdv.run(["rdv-admin", "device", "remove", ACCOUNT])
+        lab.rdv.run(["rm", "-f", file])
 
 
 @pytest.hookimpl(hookwrapper=True)  # type: ignore[misc]  # pytest's own decorator has no types in bookworm

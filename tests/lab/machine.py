@@ -46,16 +46,21 @@ class Machine(Host):
     def create(self) -> None:
         """Namespace and root; boots nothing yet. Files may be put under `self.root` now."""
         super().create()
-        work = self.path / "work"
-        for directory in (self.root, self.upper, work):
-            directory.mkdir(mode=0o755)
-        lower = ":".join(str(layer) for layer in self.layers)
-        options = f"lowerdir={lower},upperdir={self.upper},workdir={work}"
-        run(["mount", "-t", "overlay", "-o", options, self.netns, str(self.root)])
+        self.root.mkdir(mode=0o755)
+        self.lay_root()
         (self.root / "etc/hostname").write_text(f"{self.name}\n", encoding="ascii")
         (self.root / "etc/hosts").write_text(
             f"127.0.0.1 localhost\n127.0.1.1 {self.name}\n", encoding="ascii"
         )
+
+    def lay_root(self) -> None:
+        """Mount the root: the layers, and above them nothing yet."""
+        work = self.path / "work"
+        for directory in (self.upper, work):
+            directory.mkdir(mode=0o755)
+        lower = ":".join(str(layer) for layer in self.layers)
+        options = f"lowerdir={lower},upperdir={self.upper},workdir={work}"
+        run(["mount", "-t", "overlay", "-o", options, self.netns, str(self.root)])
 
     def _argv(self) -> list[str]:
         return cgroup.within(

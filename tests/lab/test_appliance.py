@@ -3,71 +3,22 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator
-from pathlib import Path
 
-import pytest
-
-from tests.lab import packages
-from tests.lab.appliance import Appliance
-from tests.lab.clean import remove_host
+from tests.lab.appliance import ACCOUNT, CUSTOMER, Appliance
 from tests.lab.customer import make_key
 from tests.lab.host import wait_until
-from tests.lab.lab import UPLINK, Lab
-from tests.lab.process import run
-from tests.lab.roles import DIST, Role, newest
+from tests.lab.lab import Lab
 from tests.lab.test_hardening import OTHERS, exposure
 from tests.lab.test_sessions import session
 from tests.lab.topology import RDV_NAME
-from tundev.appliance.upgrade import BOOTS
-
-ACCOUNT = "rpi1190"
-CUSTOMER = "customer1"
-
-
-@pytest.fixture(scope="module")
-def installed(whole_lab: Lab) -> Iterator[Appliance]:
-    """An appliance at the first customer's, switched off, with nothing on its card."""
-    machine = Appliance(whole_lab.place, "appliance", whole_lab.layers_of(Role.ONSITE))
-    machine.create()
-    machine.port = whole_lab.switches[CUSTOMER].plug(machine, UPLINK)
-    whole_lab.spares.append(machine)
-    machine.install(DIST)
-    yield machine
-    machine.stop()
-    whole_lab.spares.remove(machine)
-    remove_host(machine)
-
-
-@pytest.fixture
-def appliance(lab: Lab, installed: Appliance) -> Iterator[Appliance]:
-    """The same, and the RDV knows of it; its bundle is in /root there."""
-    installed.flash()
-    add = ["rdv-admin", "device", "add", ACCOUNT, "--role", "onsite", "--server", RDV_NAME]
-    lab.rdv.run([*add, "--bundle", f"/root/{ACCOUNT}.toml"])
-    yield installed
-    try:
-        installed.stop()
-    finally:
-        lab.switches[CUSTOMER].ip(f"link set {installed.port} up")
-        lab.rdv.run(["rdv-admin", "device", "remove", ACCOUNT])
-        lab.rdv.run(["rm", "-f", f"/root/{ACCOUNT}.toml"])
-
-
-def bundle(lab: Lab) -> str:
-    return lab.rdv.run(["cat", f"/root/{ACCOUNT}.toml"]).out
-
-
-def wait_status(machine: Appliance, words: str) -> None:
-    wait_until(lambda: words in machine.status, what=f"status file with {words!r}", deadline=60, every=0.2)
 
 
 def test_a_flashed_card_with_its_file_comes_online(lab: Lab, appliance: Appliance) -> None:
-    text = bundle(lab)
+    text = appliance.issued
     appliance.bundle.write_text(text)
     assert appliance.boot() == []
     lab.wait_online([ACCOUNT])
-    wait_status(appliance, f"Online: the RDV server {RDV_NAME} knows this device as {ACCOUNT}.")
+    appliance.wait_status(f"Online: the RDV server {RDV_NAME} knows this device as {ACCOUNT}.")
 
     # Nothing secret is on the boot partition, and the one-time key is nowhere.
     card = appliance.bundle.read_text()
@@ -97,10 +48,10 @@ def test_a_flashed_card_with_its_file_comes_online(lab: Lab, appliance: Applianc
 
 
 def test_a_changed_file_is_taken_over_and_a_bad_one_is_told_of(lab: Lab, appliance: Appliance) -> None:
-    text = bundle(lab)
+    text = appliance.issued
     appliance.bundle.write_text(text.replace("account", "acount"))
     assert appliance.boot() == ["tundev-firstboot.service"]
-    wait_status(appliance, "[rdv] acount: is unknown")
+    appliance.wait_status("[rdv] acount: is unknown")
     assert "This device waits for it." in appliance.status
     appliance.stop()
 
@@ -110,7 +61,7 @@ def test_a_changed_file_is_taken_over_and_a_bad_one_is_told_of(lab: Lab, applian
     appliance.bundle.write_text(f'{text}\n[login]\nauthorized_keys = ["{public}"]\n')
     assert appliance.boot() == []
     lab.wait_online([ACCOUNT])
-    wait_status(appliance, "Online: ")
+    appliance.wait_status("Online: ")
     host_key = appliance.run(["cat", "/var/lib/tundev/ssh/ssh_host_ed25519_key.pub"]).out
     ssh = ["ssh", "-F", "none", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"]
     address = appliance.run(["hostname", "-I"]).out.split()[0]
@@ -126,7 +77,7 @@ def test_a_changed_file_is_taken_over_and_a_bad_one_is_told_of(lab: Lab, applian
     appliance.bundle.write_text(taken + "[onside]\n")
     assert appliance.boot() == ["tundev-firstboot.service"]
     lab.wait_online([ACCOUNT])
-    wait_status(appliance, "goes on with the file of before")
+    appliance.wait_status("goes on with the file of before")
     assert appliance.run(["cat", "/var/lib/tundev/ssh/ssh_host_ed25519_key.pub"]).out == host_key
     appliance.stop()
     appliance.bundle.write_text(taken.partition("[login]")[0])
@@ -137,24 +88,24 @@ def test_a_changed_file_is_taken_over_and_a_bad_one_is_told_of(lab: Lab, applian
 
 def test_a_card_without_a_file_or_a_network_says_so(lab: Lab, appliance: Appliance) -> None:
     assert appliance.boot() == []
-    wait_status(appliance, "There is no configuration.")
+    appliance.wait_status("There is no configuration.")
     appliance.stop()
-    (appliance.boot_partition / "tundev.toml.txt").write_text(bundle(lab))
+    (appliance.boot_partition / "tundev.toml.txt").write_text(appliance.issued)
     assert appliance.boot() == []
-    wait_status(appliance, "The file tundev.toml.txt on this card must be called tundev.toml.")
+    appliance.wait_status("The file tundev.toml.txt on this card must be called tundev.toml.")
     appliance.stop()
     (appliance.boot_partition / "tundev.toml.txt").rename(appliance.bundle)
     lab.switches[CUSTOMER].ip(f"link set {appliance.port} down")
     assert appliance.boot() == []
-    wait_status(appliance, "This onsite has no network")
+    appliance.wait_status("This onsite has no network")
     assert "It is not enrolled yet" in appliance.status
     lab.switches[CUSTOMER].ip(f"link set {appliance.port} up")
     lab.wait_online([ACCOUNT])
-    wait_status(appliance, "Online: ")
+    appliance.wait_status("Online: ")
 
 
 def test_its_power_may_be_cut_at_any_time(lab: Lab, appliance: Appliance) -> None:
-    appliance.bundle.write_text(bundle(lab))
+    appliance.bundle.write_text(appliance.issued)
     # While it takes its file over, right after, and online.
     for reached in ("/etc/tundev/tundev.toml", "/run/tundev/firstboot.json", "/run/tundev/ssh/control"):
         appliance.boot()
@@ -166,7 +117,7 @@ def test_its_power_may_be_cut_at_any_time(lab: Lab, appliance: Appliance) -> Non
         appliance.kill()
     assert appliance.boot() == []
     lab.wait_online([ACCOUNT])
-    wait_status(appliance, "Online: ")
+    appliance.wait_status("Online: ")
     assert "enrol_key = '''" not in appliance.bundle.read_text()
 
 
@@ -180,61 +131,3 @@ def test_its_units_are_sandboxed(appliance: Appliance) -> None:
     sandboxed = [unit for unit in units if not unit.endswith(root)]
     verdicts = [exposure(appliance, unit, OTHERS) for unit in sandboxed]
     assert not [verdict.out.splitlines()[-1] for verdict in verdicts if verdict.code]
-
-
-NAMES = ("python3-vtunlib", "tundev-common", "tundev-onsite", "tundev-image")
-
-
-def version(machine: Appliance) -> str:
-    """Of all our packages, which is one, and their state."""
-    told = machine.run(["dpkg-query", "--show", "--showformat=${Version} ${db:Status-Status}\n", *NAMES]).out
-    (found,) = set(told.splitlines())
-    return found
-
-
-def offered(machine: Appliance, built: list[Path]) -> list[str]:
-    """The files, where a person who logs in would put them."""
-    for deb in built:
-        Path(f"/proc/{machine.leader}/root/tmp/{deb.name}").write_bytes(deb.read_bytes())
-    return [f"/tmp/{deb.name}" for deb in built]
-
-
-def test_an_upgrade_is_finished_after_a_power_cut_and_a_bad_one_is_taken_back(
-    lab: Lab, appliance: Appliance, tmp_path: Path
-) -> None:
-    appliance.bundle.write_text(bundle(lab))
-    appliance.boot()
-    lab.wait_online([ACCOUNT])
-    former = version(appliance)
-    debs = [newest(name) for name in NAMES]
-    good = packages.next_version(debs, tmp_path / "good")
-
-    # The power goes while dpkg is at it.
-    upgrade = appliance.start(["tundev-upgrade", *offered(appliance, good)])
-    wait_until(
-        lambda: packages.NEXT in appliance.run(["dpkg-query", "--show", "tundev-common"]).out,
-        what="the first package of the new version",
-        every=0.05,
-    )
-    appliance.kill()
-    upgrade.stop()
-    appliance.boot()
-    lab.wait_online([ACCOUNT])
-    wait_status(appliance, f"Upgraded to {former.split()[0]}{packages.NEXT}.")
-    assert version(appliance) == former.replace(" ", f"{packages.NEXT} ")
-    assert "Upgraded to" in appliance.run(["tundev-upgrade", "--status"]).out
-
-    # One whose agent does not come online: back to the one of just now.
-    agent = tmp_path / "bad/tundev-onsite/usr/bin/onsitedev"
-    bad = packages.next_version(good, tmp_path / "bad")
-    agent.write_text("#!/bin/sh\nexit 1\n")
-    run(["dpkg-deb", "--root-owner-group", "--build", str(agent.parents[2]), str(bad[2])])
-    appliance.run(["tundev-upgrade", *offered(appliance, bad)], deadline=120)
-    assert version(appliance).split()[0].endswith(packages.NEXT * 2)
-    for _ in range(BOOTS + 1):
-        appliance.kill()
-        appliance.boot()
-    wait_status(appliance, "and this device went back. The reason: the device was started 3 times")
-    lab.wait_online([ACCOUNT])
-    assert version(appliance) == former.replace(" ", f"{packages.NEXT} ")
-    wait_status(appliance, "Online: ")

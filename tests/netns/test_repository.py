@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import tempfile
@@ -14,7 +13,9 @@ from threading import Thread
 
 import pytest
 
-from tests.unit.test_architecture import ROOT
+from tests.lab import signer as signing
+from tests.lab.signer import Signer
+from tests.unit.tundev.test_config import RDV
 from tundev import config
 from tundev import config_values as forms
 from tundev.appliance import packages, repository
@@ -22,49 +23,21 @@ from tundev.config import Updates
 from tundev.proxy import Proxy
 from vtunlib.errors import RdvError
 
-RDV = 'server = "rdv.example.com"\naccount = "rpi1100"\nhost_key = "{}"\n'
-HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGzSfdB1DIFYpq6GCxyYLdgMPN7PqsPGcJLTGZTfrC6Q"
 NAMES = ["python3-vtunlib", "tundev-common"]
-
-
-class Signer:
-    """Somebody with a key for packages."""
-
-    def __init__(self, home: Path) -> None:
-        self.environment = {**os.environ, "GNUPGHOME": str(home)}
-        home.mkdir(mode=0o700)
-        make = ["--passphrase", "", "--quick-generate-key", "packages", "ed25519", "sign", "never"]
-        self.gpg(*make)
-
-    def gpg(self, *arguments: str) -> str:
-        argv = ["gpg", "--batch", "--quiet", *arguments]
-        done = subprocess.run(argv, env=self.environment, check=True, capture_output=True, text=True)
-        return done.stdout
-
-    def end(self) -> None:
-        """gpg starts an agent for each home that it is given."""
-        subprocess.run(["gpgconf", "--kill", "gpg-agent"], env=self.environment, check=True)
-
-    def publish(self, dist: Path, folder: Path, url: str) -> Updates:
-        """By the administrator's own command, of the packages in `dist`; [updates] as it prints it."""
-        command = dist.parent / "image/repository"
-        command.parent.mkdir(exist_ok=True)
-        if not command.exists():
-            command.symlink_to(ROOT / "image/repository")
-        argv = [str(command), str(folder), url]
-        done = subprocess.run(argv, env=self.environment, check=True, capture_output=True, text=True)
-        updates = config.parse(f"[rdv]\n{RDV.format(HOST_KEY)}{done.stdout}", "tundev.toml").updates
-        assert updates is not None
-        return updates
 
 
 @pytest.fixture
 def signer() -> Iterator[Signer]:
-    # gpg-agent's socket: its path must be short.
-    with tempfile.TemporaryDirectory(prefix="gpg.", dir="/run") as name:
-        made = Signer(Path(name, "home"))
+    with signing.signer() as made:
         yield made
-        made.end()
+
+
+def publish(signer: Signer, tmp_path: Path, url: str) -> Updates:
+    """The packages of tmp_path/dist, to be served from tmp_path/served."""
+    table = signer.publish(tmp_path / "dist", tmp_path / "served", url)
+    updates = config.parse(f"{RDV}{table}", "tundev.toml").updates
+    assert updates is not None
+    return updates
 
 
 @pytest.fixture
@@ -125,14 +98,14 @@ def test_the_newest_version_of_just_what_is_asked_for_is_taken(
     with served(tmp_path / "served") as url:
         for version in ("0.9.0", "0.10.0", "0.10.0~rc1"):
             built(tmp_path / "dist", version)
-            updates = signer.publish(tmp_path / "dist", tmp_path / "served", url)
+            updates = publish(signer, tmp_path, url)
         assert downloaded(updates, memory) == ["python3-vtunlib 0.10.0", "tundev-common 0.10.0"]
 
 
 def test_it_may_have_suites(signer: Signer, tmp_path: Path, memory: Path) -> None:
     built(tmp_path / "dist", "0.2.0")
     with served(tmp_path / "served") as url:
-        flat = signer.publish(tmp_path / "dist", tmp_path / "served", url)
+        flat = publish(signer, tmp_path, url)
         index = tmp_path / "served/dists/stable/main/binary-all"
         index.mkdir(parents=True)
         (tmp_path / "served/Packages").rename(index / "Packages")
@@ -153,7 +126,7 @@ def test_a_proxy_with_a_password_is_gone_through(signer: Signer, tmp_path: Path,
     asked: list[str] = []
     built(tmp_path / "dist", "0.2.0")
     with served(tmp_path / "served", asked) as url:
-        updates = signer.publish(tmp_path / "dist", tmp_path / "served", "http://packages.example.com")
+        updates = publish(signer, tmp_path, "http://packages.example.com")
         proxy = Proxy("127.0.0.1", int(url.rpartition(":")[2]), "me", 'p@ss"; :%')
         assert len(downloaded(updates, memory, proxy)) == 2
         assert set(asked) == {proxy.authorization}
@@ -179,11 +152,11 @@ def test_what_is_wrong_with_it_is_told_and_nothing_is_taken(
     names = NAMES[:1] if fault == "a missing package" else NAMES
     built(tmp_path / "dist", "0.2.0", [*names, "tundev-image"])
     with served(folder) as url:
-        updates = signer.publish(tmp_path / "dist", folder, url)
+        updates = publish(signer, tmp_path, url)
         signed = (folder / "InRelease").read_text()
         match fault:
             case "another key":
-                signer.gpg("--passphrase", "", "--quick-generate-key", "other", "ed25519", "sign", "never")
+                signer.make_key("other")
                 other = forms.signing_key(signer.gpg("--armor", "--export", "other"))
                 updates = Updates(url, other)
             case "a changed index":

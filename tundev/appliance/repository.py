@@ -56,7 +56,7 @@ def downloaded(
         yield sorted((where / "debs").glob("*.deb"))
 
 
-_HINT = "are [updates] in tundev.toml and this device's clock right? nothing was changed"
+_HINT = "nothing was changed; is [updates] in tundev.toml right, and this device's clock?"
 
 
 def source(updates: Updates, key: Path) -> str:
