@@ -9,7 +9,7 @@ RUFF_VERSION := 0.17.6
 RUFF        := $(CACHE)/ruff-$(RUFF_VERSION)/bin/ruff
 ATHERIS_VERSION := 3.0.0
 ATHERIS     := $(CACHE)/atheris-$(ATHERIS_VERSION)/bin/python
-# For each target of tests/fuzz.
+# For each target of tests/fuzz; tests/soak takes SOAK_SEED from the environment.
 SOAK_SECONDS ?= 600
 SCRIPTS      = $(shell grep -rlIE --exclude-dir=__pycache__ '^\#!(/usr)?/bin/(env )?(ba|da)?sh' --exclude-dir=.git --exclude-dir=build --exclude-dir=dist --exclude-dir=debian . ; ls rootfs-overlay/*/usr/share/bash-completion/completions/*; ls debian/*.postinst debian/*.prerm debian/*.postrm 2>/dev/null)
 SOURCES      = $(shell find vtunlib rdv tundev rootfs-overlay debian Makefile -type f -not -path '*/__pycache__/*' -not -path 'debian/.debhelper/*')
@@ -36,8 +36,9 @@ check: lint ## lint and the fast tests: unit and bus
 test: lint deb ## everything: lint, unit, bus, netns, lab, QEMU, two parts side by side (root)
 	$(PYTHON) -m tests
 
-soak: deps $(ATHERIS) ## fuzz what strangers can send us: SOAK_SECONDS=600 for each target
+soak: deps deb $(ATHERIS) ## hours: fuzz what strangers send, SOAK_SECONDS=600 a target; cut a card's power (root)
 	$(ATHERIS) -m tests.fuzz --seconds $(SOAK_SECONDS) --corpus $(CACHE)/corpus
+	$(PYTHON) -m pytest -s tests/soak
 
 screenshots: deps ## take the pictures of the docs anew (root)
 	$(PYTHON) -m pytest -q tests/browser/test_scenes.py

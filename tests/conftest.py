@@ -15,7 +15,7 @@ from tests.lab.fixtures import appliance, lab, pytest_runtest_makereport, whole_
 __all__ = ["appliance", "lab", "pytest_runtest_makereport", "whole_appliance", "whole_lab"]
 
 HERE = Path(__file__).parent
-_NEEDS_ROOT = {"netns", "lab", "browser", "image"}
+_NEEDS_ROOT = {"netns", "lab", "browser", "image", "soak"}
 _KINDS = {
     "unit": "pure functions and tables",
     "bus": "the D-Bus contracts on a private bus",
@@ -23,6 +23,7 @@ _KINDS = {
     "lab": "the installed packages in the lab's machines; needs root",
     "browser": "the page in a real browser, some in the lab; needs root",
     "image": "a device in QEMU, its adapters plugged in and out; needs root",
+    "soak": "what takes hours; needs root",
     "bench": "measurements",
 }
 

@@ -16,6 +16,7 @@ from ipaddress import IPv4Interface
 from pathlib import Path
 
 from tests.bench.audit_kills import kill_writers
+from tests.bench.card import onsite_image
 from tests.bench.cutting_off import until_cut_off
 from tests.bench.enrolment import enrolments
 from tests.bench.figures import Figure, shown
@@ -118,7 +119,7 @@ def main() -> int:
         with Lab(name="bench") as lab:
             lab.up()
             figures = measure(lab, arguments.rounds) + by_tls(lab) + enrolments(lab)
-        figures += [*audit_losses(), *restart(), *hotplug()]
+        figures += [*audit_losses(), *restart(), *hotplug(), *onsite_image()]
     except LabError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1

@@ -1,0 +1,1 @@
+"""What takes hours: an image's card in QEMU, its power cut, its kernel crashed: `make soak`."""
