@@ -16,7 +16,9 @@ PORT = "org.qemu.guest_agent.0"
 """The port's name, which udev in the guest knows the agent by."""
 DEADLINE = 240.0
 """Emulated, on a host that does other things too, each second of the guest may take ten."""
-EVERY = 0.1  # seconds; the agent tells no event when a command has ended
+# Seconds; the agent tells no event when a command has ended, and says in the journal that it was asked.
+EVERY = 0.1
+SELDOM = 2.0
 _DELIMITER = b"\xff"
 
 
@@ -61,7 +63,7 @@ class Agent:
         while not (state := self._ask("guest-exec-status", pid=asked["pid"]))["exited"]:
             if time.monotonic() - started > deadline:
                 raise LabError(f"{self._machine}: no end within {deadline:g} s: {shlex.join(argv)}")
-            time.sleep(EVERY)
+            time.sleep(max(EVERY, min(SELDOM, (time.monotonic() - started) / 10)))
         out, err = (
             base64.b64decode(state.get(name, "")).decode(errors="replace")
             for name in ("out-data", "err-data")
