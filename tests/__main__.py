@@ -77,8 +77,8 @@ def parts() -> list[Part]:
     """The lab's machines wait for each other in real time; the rest takes what they leave of the machine."""
     lab = os.environ.get("LAB_NAME", "test")
     return [
-        Part("lab", ("lab", "browser"), 0, lab),
-        Part("computing", ("unit", "bus", "netns", "image"), 10, f"{lab[:13]}two"),
+        Part("lab", ("lab",), 0, lab),
+        Part("computing", ("unit", "bus", "netns", "browser", "image"), 10, f"{lab[:13]}two"),
     ]
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, TypeVar
 
+from rdv import contract as manager
 from tests.lab import adapter as adapters
 from tests.lab import config
 from tests.lab.adapter import Adapter
@@ -35,7 +36,8 @@ from tests.lab.roles import DIST, Role, layers
 from tests.lab.router import Router
 from tests.lab.snapshot import Snapshot, snapshot
 from tests.lab.topology import CAMERA, RDV, Desk, Site, Topology, topology
-from tundev.contract import GET_INTERFACE, WATCHER
+from tundev.contract import BUS_NAMES, DISCONNECT, GET_INTERFACE, WATCHER
+from vtunlib import tunnel
 
 UPLINK = "eth0"
 ONLINE_DEADLINE = 60.0
@@ -235,17 +237,21 @@ class Lab:
     @staticmethod
     def port(master: Runs) -> dict[str, Any]:
         """The technician's port, as its service tells of it; empty where that does not run."""
-        name = WATCHER
-        call = ["busctl", "--json=short", "call", name.name, name.path, name.interface, GET_INTERFACE]
-        told = master.run(call, check=False)
-        if told.code:
-            return {}
-        return {key: value["data"] for key, value in json.loads(told.out)["data"][0].items()}
+        told = _called(master, WATCHER.name, WATCHER.path, WATCHER.interface, GET_INTERFACE)
+        return {key: value["data"] for key, value in told[0].items()} if told else {}
 
     def online(self) -> set[str]:
-        """Accounts of the devices that the RDV has online."""
-        listed = json.loads(self.rdv.run(["rdv-admin", "device", "list", "--json"]).out)
-        return {device["id"] for device in listed if device.get("online")}
+        """Accounts of the devices that the RDV has online; none where its manager does not run."""
+        method = manager.LIST_ONLINE
+        told = _called(self.rdv, manager.BUS_NAME, manager.PATH, method.interface, method.member)
+        return {json.loads(row)["id"] for row in told[0]} if told else set()
+
+    def end_sessions(self) -> None:
+        """Whatever the masters have; none is no error."""
+        name = BUS_NAMES[tunnel.Role.MASTER]
+        _all_at_once(
+            lambda master: _called(master, name.name, name.path, name.interface, DISCONNECT), self.masters
+        )
 
     def snapshots(self) -> dict[str, Snapshot]:
         """Of every machine, for comparing."""
@@ -310,6 +316,12 @@ class Lab:
         bystander.ip(f"addr add {desk.bystander_address}/{prefix} dev {UPLINK}")
         bystander.ip(f"route add default via {desk.lan.router.ip}")
         self.bystanders.append(bystander)
+
+
+def _called(host: Runs, *words: str) -> list[Any]:
+    """What a method on the host's bus answers; empty where it refuses, or is not there."""
+    told = host.run(["busctl", "--json=short", "call", *words], check=False)
+    return list(json.loads(told.out)["data"]) if told.code == 0 and told.out else []
 
 
 def _all_at_once(function: Callable[[T], R], items: Iterable[T]) -> list[R]:

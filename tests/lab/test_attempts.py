@@ -290,11 +290,11 @@ def test_the_same_attempt_with_the_devices_key_gets_in(attacker: Attacker) -> No
     assert done.code == 0 and "onsite" in done.out
 
 
-@pytest.mark.parametrize("said", ["get_role\n", "leg\n", "ssh-ed25519 AAAA\n", "x" * 5000], ids=str.strip)
-def test_a_one_time_key_takes_a_public_key_and_nothing_else(attacker: Attacker, said: str) -> None:
+def test_a_one_time_key_takes_a_public_key_and_nothing_else(attacker: Attacker) -> None:
     argv = with_key(ONE_TIME, "-l", NEW)(attacker)
-    done = attacker.machine.run(argv, stdin=said, check=False)
-    assert done.out.startswith("*** ") and len(done.out.splitlines()) == 1
+    for said in ("get_role\n", "leg\n", "ssh-ed25519 AAAA\n", "x" * 5000):
+        done = attacker.machine.run(argv, stdin=said, check=False)
+        assert done.out.startswith("*** ") and len(done.out.splitlines()) == 1, said
     listed = attacker.lab.rdv.run(["cat", f"/etc/rdv/keys/{NEW}"]).out
     assert 'command="enrol"' in listed and 'command="shell"' not in listed
 
