@@ -121,13 +121,15 @@ class Page:
     # doing
 
     def click(self, selector: str) -> None:
-        """Once it is shown and can be clicked."""
+        """Once it is shown and can be clicked; again where the page has drawn it anew just then."""
 
-        def clickable() -> WebElement | None:
-            return next((e for e in self.all(selector) if e.is_displayed() and e.is_enabled()), None)
+        def clicked() -> bool:
+            found = next((e for e in self.all(selector) if e.is_displayed() and e.is_enabled()), None)
+            if found is not None:
+                found.click()
+            return found is not None
 
-        found: WebElement = self.until(clickable, f"{selector} can be clicked")
-        found.click()
+        self.until(clicked, f"{selector} can be clicked")
 
     def search(self, text: str, *, enter: bool = False) -> None:
         """Type into the search."""
@@ -137,7 +139,7 @@ class Page:
 
     def ask(self, account: str, mode: str = "L3", *, reason: str = "", hours: int | None = None) -> None:
         """Open the dialog and fill it in."""
-        self.site(account).find_element(By.TAG_NAME, "button").click()
+        self.click(f'#site-list > li[data-id="{account}"] button')
         self.one("#ask")
         self.choose("mode", mode)
         if reason:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from selenium.webdriver.common.keys import Keys
 
 from tests.browser import scenes
 from tests.browser.chromium import DESKTOP, SMALL
 from tests.browser.conftest import OpenStage, Staged
+from tests.browser.page import Page
 from tests.browser.scenes import ROWS, row
+from tests.browser.stage import Stage
 from tundev import contract
 from vtunlib.errors import NotOnline, RdvError, SessionFailed
 
@@ -28,6 +32,12 @@ def test_sites_are_sorted_by_name_and_found_by_what_is_typed(staged: Staged) -> 
     assert "No site matches" in page.read("#sites-empty")
 
 
+def connects(stage: Stage, page: Page, number: int) -> list[list[Any]]:
+    """What the agent was asked, once it was so often: the page shows that it connects before it is heard."""
+    page.until(lambda: len(stage.asked(contract.CONNECT)) >= number, "the agent is asked")
+    return stage.asked(contract.CONNECT)
+
+
 def test_the_keyboard_alone_is_enough_to_connect(staged: Staged) -> None:
     stage, page = staged
     stage.hold("asking the RDV for rpi1100 in L3")
@@ -39,7 +49,7 @@ def test_the_keyboard_alone_is_enough_to_connect(staged: Staged) -> None:
     page.one("#ask")
     page.driver.switch_to.active_element.send_keys(Keys.ENTER)
     page.until_view("connecting")
-    assert stage.asked(contract.CONNECT) == [["rpi1100", "L3", "", 0, 0]]
+    assert connects(stage, page, 1) == [["rpi1100", "L3", "", 0, 0]]
     stage.release()
 
 
@@ -48,7 +58,7 @@ def test_what_is_asked_for_reaches_the_agent(staged: Staged) -> None:
     stage.hold("asking the RDV for rpi1104 in L2")
     page.connect("rpi1104", "L2", reason="ticket 4711", hours=4)
     page.until_view("connecting")
-    assert stage.asked(contract.CONNECT) == [["rpi1104", "L2", "ticket 4711", 14400, 0]]
+    assert connects(stage, page, 1) == [["rpi1104", "L2", "ticket 4711", 14400, 0]]
     stage.release()
 
 
@@ -128,7 +138,7 @@ def test_steps_appear_and_a_failure_says_what_to_do(staged: Staged) -> None:
     stage.hold("asking the RDV for rpi1100 in L3")
     page.click("#retry")
     page.until_view("connecting")
-    assert len(stage.asked(contract.CONNECT)) == 2
+    assert len(connects(stage, page, 2)) == 2
     stage.release()
 
 
