@@ -183,7 +183,7 @@ def _prepared(arguments: argparse.Namespace, device: Device) -> Bundle:
     bundle.check_place(arguments.bundle, device.account)
     if warning := certificate_for(server):
         note(f"warning: {warning}")
-    return Bundle(server, device, keys.host_key(), ca_cert=tls_files.bundle_ca())
+    return Bundle(server, device, keys.host_key(), ca_cert=tls_files.bundle_ca(), more=bundle.more())
 
 
 def _is_written(path: Path, prepared: Bundle, one_time: OneTime) -> bool:

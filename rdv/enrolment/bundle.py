@@ -14,6 +14,7 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
+from rdv import toml_file
 from rdv.devices import Device
 from rdv.enrolment import keys
 from vtunlib import files
@@ -21,6 +22,10 @@ from vtunlib.errors import AlreadyExists, NotFound, RdvError
 from vtunlib.run import run
 from vtunlib.tunnel import Role
 
+MORE = Path("/etc/rdv/bundle.toml")
+"""What the admin has put there is in each bundle that is made from then on."""
+MORE_TABLES = ("login", "updates", "uplink", "web")
+"""Those of tundev.toml that are not one device's own; what is in them the device checks."""
 _SCRATCH = Path("/run/rdv")
 """In memory: a private key that was made here is on no disk."""
 
@@ -29,6 +34,7 @@ _SCRATCH = Path("/run/rdv")
 class Bundle:
     """server: NAME[:PORT]; host_key: `type base64`; enrol_key and ca_cert: PEM, empty where there is none.
 
+    more: tables that stand at its end as they are.
     Without ca_cert the device checks the certificate on 443 against the CAs of its Debian.
     """
 
@@ -37,6 +43,20 @@ class Bundle:
     host_key: str
     enrol_key: str = ""
     ca_cert: str = ""
+    more: str = ""
+
+
+def more(path: Path = MORE) -> str:
+    """The text that each bundle ends with; empty where there is no such file. Raises ConfigError."""
+    try:
+        tables, found = toml_file.read(path)
+    except NotFound:
+        return ""
+    for name, values in tables.items():
+        if name not in MORE_TABLES or not isinstance(values, dict):
+            expected = ", ".join(f"[{table}]" for table in MORE_TABLES)
+            raise toml_file.fault(path, found, name, f"one of the tables {expected}")
+    return found
 
 
 def text(bundle: Bundle) -> str:
@@ -55,7 +75,7 @@ def text(bundle: Bundle) -> str:
         lines += ["", "[onsite]", f"location = {_string(device.location)}", ""]
     else:
         lines += ["", "[master]", 'extremity_subnet = "192.168.38.224/29"', ""]
-    return "\n".join(lines)
+    return "\n".join(lines) + (f"\n{bundle.more}" if bundle.more else "")
 
 
 def _string(value: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,10 @@ from rdv.devices import Device
 from rdv.enrolment import bundle
 from rdv.enrolment.bundle import Bundle
 from tests.lab.customer import make_key
-from vtunlib.errors import AlreadyExists, NotFound
+from tests.unit.tundev.test_archive_key import UPDATES
+from tests.unit.tundev.test_config import RDV
+from tundev import config
+from vtunlib.errors import AlreadyExists, ConfigError, NotFound
 from vtunlib.tunnel import Role
 
 HOST = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGzSfdB1DIFYpq6GCxyYLdgMPN7PqsPGcJLTGZTfrC6Q"
@@ -37,6 +41,35 @@ def test_it_says_server_account_keys_and_place(tmp_path: Path) -> None:
         },
         "onsite": {"location": ONSITE.location},
     }
+
+
+def test_what_the_admin_adds_to_all_of_them_stands_at_its_end(tmp_path: Path) -> None:
+    file = tmp_path / "bundle.toml"
+    assert bundle.more(file) == ""
+    # One of the device's tables each: what is added is taken there as it stands.
+    file.write_text(f'# ours\n[login]\nauthorized_keys = ["{HOST} anna"]\n{UPDATES.partition(RDV)[2]}')
+    text = bundle.text(replace(a_bundle(), more=bundle.more(file)))
+    assert text.startswith(bundle.text(a_bundle()))
+    found = config.parse(text, "tundev.toml")
+    assert found.login is not None and found.updates is not None
+    assert found.onsite is not None and found.onsite.location == ONSITE.location
+
+
+@pytest.mark.parametrize(
+    ("added", "told"),
+    [
+        ("[rdv]\nserver = 'a'\n", ":1: rdv; expected one of the tables"),
+        ("\n[onsite]\n", ":2: onsite"),
+        ("pin = '1'\n", ":1: pin"),
+        ("[login", "expected TOML"),
+    ],
+)
+def test_what_is_a_device_s_own_is_not_added(tmp_path: Path, added: str, told: str) -> None:
+    file = tmp_path / "bundle.toml"
+    file.write_text(added)
+    with pytest.raises(ConfigError) as raised:
+        bundle.more(file)
+    assert told in str(raised.value)
 
 
 def test_it_is_for_its_owner_alone_and_may_be_written_again(tmp_path: Path) -> None:
