@@ -138,6 +138,9 @@ def _run(recipe: Recipe, folders: Folders, dist: Path, debs: Sequence[Path], int
     for stage in _forget_from_change(stages, wanted, folders):
         (stage / "SKIP").touch()
         print(f"image: {stage.name} is built already", flush=True)
+    for stage in stages[:-1]:
+        # pi-gen exports every stage that asks for it, as its own stage 2 does.
+        (stage / "SKIP_IMAGES").touch()
     command = ["./build.sh", "-c", str(config)]
     progress = Progress(str(folders.pigen))
     code = _follow(emulating(command, recipe.arch), folders, progress, wanted)

@@ -9,7 +9,7 @@ import fnmatch
 import re
 import shutil
 import stat
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 
 from image import layout as places
@@ -20,6 +20,8 @@ from vtunlib.tunnel import Role
 
 SIZE_LIMIT = {False: 4_000_000_000 * 95 // 100, True: 8_000_000_000 * 95 // 100}
 """Bytes: of a card sold as 4 GB, or as 8 GB for Raspberry Pi OS; cards hold less than they say."""
+_RASPBERRY = frozenset({"etc/apt/sources.list.d/raspi.list", "etc/apt/sources.list.d/raspi.sources"})
+"""Raspberry Pi OS is known by its archive: pi-gen writes /etc/rpi-issue only when it exports."""
 
 _LOCKED = frozenset({"*", "!", "!*", "!!"})
 _PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----")
@@ -55,7 +57,8 @@ def logins(found: Contents) -> list[str]:
     if not found.text("etc/shadow"):
         faults.append("/etc/shadow is missing")
     for path, entry in found.entries.items():
-        if PurePosixPath(path).name.startswith("authorized_keys") and entry.size:
+        named = PurePosixPath(path).name.startswith("authorized_keys") and not path.startswith("usr/share/")
+        if named and entry.size:
             faults.append(f"/{path} lets somebody log in")
     return faults
 
@@ -84,6 +87,18 @@ def enabled(found: Contents) -> set[str]:
         if re.fullmatch(r"etc/rc[2-5]\.d/S\d\d.*", path) and not _native(found, PurePosixPath(path).name[3:])
     }
     return {re.sub(r"@[^.]+\.", "@.", unit) for unit in units}
+
+
+def generators(found: Contents) -> list[str]:
+    """No generator but systemd's own: they start what no preset names."""
+    folder = "systemd/system-generators/"
+    names = {path.rpartition("/")[2] for path in found.entries if path.startswith(f"usr/lib/{folder}")}
+    return [
+        f"generator {name} starts units that no preset names"
+        for name in sorted(names)
+        if (not name.startswith("systemd-") or name == "systemd-ssh-generator")
+        and f"etc/{folder}{name}" not in found.entries
+    ]
 
 
 def _native(found: Contents, script: str) -> bool:
@@ -155,7 +170,7 @@ def mounting(found: Contents) -> list[str]:
 def size(found: Contents) -> list[str]:
     """It fits the card that the README says, and the data partition is empty."""
     faults = [f"the data partition has {name}" for name in sorted(found.data)]
-    limit = SIZE_LIMIT["etc/rpi-issue" in found.entries]
+    limit = SIZE_LIMIT[not _RASPBERRY.isdisjoint(found.entries)]
     if found.image_size > limit:
         faults.append(
             f"the image is {found.image_size / 1e6:.0f} MB, more than the {limit / 1e6:.0f} it may be"
@@ -165,8 +180,15 @@ def size(found: Contents) -> list[str]:
 
 def faults_in(found: Contents, role: Role) -> list[str]:
     """All faults of an image that was read."""
-    checks: Iterable[Callable[[Contents], Sequence[str]]] = (identity, logins, secrets, modes, mounting, size)
-    return [*(fault for check in checks for fault in check(found)), *units(found, role)]
+    checks: list[Callable[[Contents], Sequence[str]]] = [
+        identity,
+        logins,
+        secrets,
+        generators,
+        modes,
+        mounting,
+    ]
+    return [*(fault for check in [*checks, size] for fault in check(found)), *units(found, role)]
 
 
 def check(image: Path, role: Role, work: Path) -> list[str]:

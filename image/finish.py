@@ -56,6 +56,10 @@ def finish(root: Path, recipe: Recipe, layout: Layout, version: str) -> None:
     # The root is read-only: NetworkManager keeps the DNS servers in /run.
     (root / "etc/resolv.conf").symlink_to("/run/NetworkManager/resolv.conf")
     _write(root / "etc/fstab", layout.fstab())
+    # pi-gen sets it aside while programs run by emulation, and its own export puts it back.
+    preload = root / "etc/ld.so.preload.disabled"
+    if preload.exists():
+        preload.rename(root / "etc/ld.so.preload")
     release = root / "usr/lib/os-release"
     lines = [
         line
@@ -82,6 +86,10 @@ def boot_files(root: Path, recipe: Recipe, layout: Layout) -> None:
             f"{_CONSOLES[recipe.base]} root=PARTUUID={partuuid} ro rootfstype=ext4 fsck.repair=yes rootwait"
         )
         _write(boot / "cmdline.txt", f"{words} quiet\n")
+        # Made when there was not much of the system, and taken by the firmware where it is there. The
+        # kernel finds its root without: it has the drivers of a board's cards and disks built in.
+        for initrd in boot.glob("initramfs*"):
+            initrd.unlink()
         return
     _write(root / "etc/default/raspi-firmware", _RASPI_FIRMWARE.format(root=partuuid))
     _write(root / "etc/default/raspi-extra-cmdline", _EXTRA_CMDLINE)

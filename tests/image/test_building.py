@@ -112,3 +112,10 @@ def test_no_build_begins_without_the_packages(tmp_path: Path, dist: Path, config
     (dist / "tundev-common_1_all.deb").unlink()
     with pytest.raises(NotFound, match="0 packages tundev-common"):
         _build(tmp_path, dist, config)
+
+
+def test_only_the_product_is_exported(tmp_path: Path, dist: Path, config: Path) -> None:
+    """pi-gen exports each stage that asks for it, as its own stage 2 does, unless it is told not to."""
+    _build(tmp_path, dist, config)
+    told = (tmp_path / "top/pi-gen-config").glob("*/SKIP_IMAGES")
+    assert {path.parent.name for path in told} == {"stage-debian", "stage-depends-onsite"}

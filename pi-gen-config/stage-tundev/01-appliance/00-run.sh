@@ -39,6 +39,24 @@ for script in "${ROOTFS_DIR}"/etc/rc[2-5].d/S*; do
     fi
 done
 
+# Nor has what a generator starts: cloud-init, swap, an sshd of its own on a local socket.
+masked="${ROOTFS_DIR}/etc/systemd/system-generators"
+install -d "${masked}"
+for generator in "${ROOTFS_DIR}"/usr/lib/systemd/system-generators/*; do
+    case "${generator##*/}" in
+    systemd-ssh-generator) ;;
+    systemd-*) continue ;;
+    esac
+    ln -sf /dev/null "${masked}/${generator##*/}"
+done
+
+# Nobody but root logs in, and root needs no program that gives another's rights. dpkg remembers it when
+# the package is upgraded. image/check refuses what is neither taken away here nor in the list.
+find "${ROOTFS_DIR}" -xdev -type f -perm /6000 -printf '/%P\n' |
+    grep --line-regexp --fixed-strings --invert-match --file="${TUNDEV_CONFIG}/setuid" |
+    sed 's/.*/dpkg-statoverride --force-all --quiet --update --add root root 0755 "&"/' |
+    on_chroot
+
 # It runs what ifupdown has in /etc/network, which is not installed: a warning at each change of a link.
 rm -f "${ROOTFS_DIR}/etc/NetworkManager/dispatcher.d/01-ifupdown"
 

@@ -29,6 +29,7 @@ def test_a_sound_image_has_no_fault(made: Sample, tmp_path: Path) -> None:
     # systemd passes over an init script that has a unit of its name.
     made.write("etc/rc3.d/S01console-setup.sh")
     made.write("usr/lib/systemd/system/console-setup.service")
+    made.write("usr/share/man/man5/authorized_keys.5.gz", "a manual")
     assert check(made.make(), Role.ONSITE, tmp_path / "check") == []
 
 
@@ -91,6 +92,10 @@ PLANTED: dict[str, tuple[Callable[[Sample], None], str]] = {
     "an init script": (
         lambda made: made.write("etc/rc3.d/S01resize2fs_once"),
         "unit resize2fs_once (SysV) is enabled and not expected",
+    ),
+    "a generator": (
+        lambda made: made.write("usr/lib/systemd/system-generators/cloud-init-generator", mode=0o755),
+        "generator cloud-init-generator starts units that no preset names",
     ),
     "a unit too few": (_disabled, "unit onsitedev.service is expected and not enabled"),
     "an open file": (
