@@ -19,6 +19,11 @@ from rdv.enrolment import keys
 from vtunlib.errors import NotRunning, Timeout, printable
 from vtunlib.table import table
 
+_TITLES = (
+    *("DEVICE", "ROLE", "STATE", "KEY", "SINCE", "FROM"),
+    *("LAN", "UPLINK", "VERSION", "LABEL", "LOCATION"),
+)
+
 
 def add_parser(subjects: Any) -> None:
     """The words of `rdv-admin device`."""
@@ -66,12 +71,11 @@ async def device_list(arguments: argparse.Namespace) -> None:
                 inventory.state(row),
                 cell(row, "enrolment"),
                 cell(row, "since" if row["online"] else "last_seen"),
-                *(cell(row, key) for key in ("address", "lan", "version", "label", "location")),
+                *(cell(row, key) for key in ("address", "lan", "uplink", "version", "label", "location")),
             ]
             for row in rows
         ]
-        titles = ("DEVICE", "ROLE", "STATE", "KEY", "SINCE", "FROM", "LAN", "VERSION", "LABEL", "LOCATION")
-        print(fitted(table(titles, shown), width()))
+        print(fitted(table(_TITLES, shown), width()))
 
 
 async def device_show(arguments: argparse.Namespace) -> None:
