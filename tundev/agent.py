@@ -30,6 +30,7 @@ from tundev.shell_client import Command, Shell
 from tundev.ssh_link import Endpoint, SshLink
 from tundev.states import Facts, State, next_state
 from tundev.transport import NO_WAY, Route, Routes, all_failed
+from tundev.uplinks.client import UplinksClient
 from vtunlib import bus as buses
 from vtunlib.errors import AuthenticationRefused, ProtocolError, RdvError, RdvUnreachable
 from vtunlib.network import Item, Network
@@ -50,6 +51,9 @@ class Agent(ABC):
         self.settings = settings
         self.network = Network()
         self.uplink: Uplink | None = None
+        self.lan: Uplink | None = None
+        """The network that a session is given; mostly the uplink's."""
+        self.lan_changed = asyncio.Event()
         self.failure: RdvError | None = None
         self._facts = Facts()
         self._routes = Routes(settings.config.rdv)
@@ -59,6 +63,7 @@ class Agent(ABC):
         self._dialled_from: Uplink | None = None
         self._readiness = Readiness()
         self._bus: MessageBus | None = None
+        self._uplinks: UplinksClient | None = None
         self._one_time_key = OneTimeKey(settings.config.rdv.enrol_key)
         self._observers: list[Callable[[dict[str, Any]], None]] = [self._signal_status]
 
@@ -100,6 +105,8 @@ class Agent(ABC):
         self._bus = await buses.connect()
         self.export(self._bus)
         await self.listen(self._bus)
+        self._uplinks = UplinksClient(self._bus, self.note, self.settings.uplink_type)
+        await self._uplinks.follow()
         await buses.own(self._bus, contract.name)
         self._readiness.ready(next_state(self._facts))
         work = [asyncio.create_task(task) for task in (self._watch_uplink(), self._climb(), self._need_bus())]
@@ -126,8 +133,10 @@ class Agent(ABC):
     async def _climb(self) -> None:
         backoff = Backoff()
         while True:
+            await self._wait_for_uplink()
+            self._dialled_from = self.uplink
             try:
-                await self._attempt(backoff)
+                await self._until_moved(self._attempt(backoff))
             except RdvError as error:
                 self._failed(error)
             pause = backoff.next()
@@ -145,12 +154,12 @@ class Agent(ABC):
             resolved=False, reachable=False, secured=False, connected=False, tunnel=False, session=False
         )
 
-    async def _attempt(self, backoff: Backoff) -> None:
+    async def _wait_for_uplink(self) -> None:
         while self.uplink is None:
             self._uplink_changed.clear()
             await self._uplink_changed.wait()
-        self._uplink_changed.clear()
-        self._dialled_from = self.uplink
+
+    async def _attempt(self, backoff: Backoff) -> None:
         failures: dict[Route, RdvError] = {}
         for route in self._routes.order(self.uplink, asyncio.get_running_loop().time()):
             try:
@@ -185,13 +194,13 @@ class Agent(ABC):
                     self.note(connected=True)
                     await self._one_time_key.used()
                     with backoff.connection():
-                        await self._until_moved(self.serve(shell))
+                        await self.serve(shell)
             except RdvError as error:
                 raise await link.verdict(error) from None
 
-    async def _until_moved(self, serving: Any) -> None:
-        """Serve until that ends, or until this device has another address: the connection is dead then."""
-        work = asyncio.ensure_future(serving)
+    async def _until_moved(self, going: Any) -> None:
+        """Go on until that ends, or until this device has another address: what it has begun is dead then."""
+        work = asyncio.ensure_future(going)
         try:
             while self.uplink in (None, self._dialled_from):
                 self._uplink_changed.clear()
@@ -207,19 +216,19 @@ class Agent(ABC):
             await asyncio.gather(work, return_exceptions=True)
 
     async def _watch_uplink(self) -> None:
-        async with aclosing(lan.watch_uplink(self.settings.interface)) as uplinks:  # type: ignore[type-var]
-            async for uplink in uplinks:
-                self.uplink = uplink
+        watched = lan.watch_networks(self.settings.interface, self.settings.uplink_type)
+        async with aclosing(watched) as found:  # type: ignore[type-var]
+            async for networks in found:
+                if networks.lan != self.lan:
+                    self.lan_changed.set()
+                self.uplink, self.lan = networks.uplink, networks.lan
                 self._uplink_changed.set()
-                self.note(uplink=uplink is not None)
+                self.note(uplink=self.uplink is not None)
 
     async def _introduce(self, shell: Shell) -> None:
         """Tell the RDV who and where this device is. Raises RdvError."""
         commands: list[Command] = [(Word.GET_ROLE, ())]
-        if self.uplink is not None:
-            commands.append((Word.SET_LAN_IP_ADDRESS, (str(self.uplink.interface),)))
-        servers: list[ipaddress.IPv4Address] = await asyncio.to_thread(lan.dns_servers)
-        commands.append((Word.SET_DNS_SERVER_LIST, tuple(str(server) for server in servers)))
+        commands += await self.network_told()
         commands.append((Word.SET_HOSTNAME, (os.uname().nodename,)))
         commands += self.introduction()
         # Its answer is not awaited: a server of an earlier version does not know the word.
@@ -231,10 +240,21 @@ class Agent(ABC):
                 "add it anew with rdv-admin, with this role",
             )
 
+    async def network_told(self) -> list[Command]:
+        """What tells the RDV of the network that a session is given: address and DNS servers."""
+        commands: list[Command] = []
+        self.lan_changed.clear()
+        servers: list[ipaddress.IPv4Address] = await asyncio.to_thread(lan.dns_servers)
+        if self.lan is not None:
+            network = self.lan.interface.network
+            commands.append((Word.SET_LAN_IP_ADDRESS, (str(self.lan.interface),)))
+            # Who is on the network itself knows the names there; the others are perhaps a modem's.
+            servers.sort(key=lambda server: server not in network)
+        commands.append((Word.SET_DNS_SERVER_LIST, tuple(str(server) for server in servers)))
+        return commands
+
     def uplink_type(self) -> UplinkType:
         """What this device reaches the RDV by."""
-        if self.settings.uplink_type is not None:
-            return self.settings.uplink_type
         return lan.uplink_type(self.uplink.link) if self.uplink else UplinkType.OTHER
 
     # what others see
@@ -275,6 +295,8 @@ class Agent(ABC):
             Key.TRANSPORT: self._route,
             Key.NOTE: self._oddity or None,
             Key.UPLINK: self.uplink.link if self.uplink else None,
+            Key.UPLINK_TYPE: str(self.uplink_type()) if self.uplink else None,
+            Key.UPLINKS: self._uplinks.words() if self._uplinks else None,
             Key.ADDRESS: str(self.uplink.interface) if self.uplink else None,
             **self.more_status(),
         }

@@ -39,6 +39,13 @@ WATCHER = BusName(
     "secondary-if-watcher.service",
 )
 
+UPLINK_WATCH = BusName(
+    "org.rdv.TundevUplinks1",
+    "/org/rdv/TundevUplinks1",
+    "org.rdv.TundevUplinks1",
+    "tundev-uplink-watch.service",
+)
+
 STATUS = "Status"
 """() -> a{sv}, both roles: see Key."""
 LIST_ONSITES = "ListOnsites"
@@ -89,6 +96,34 @@ GIVE_BACK = "GiveBack"
 MOVE_NOTICE = 0.3
 """Seconds between the word of the port's next address and that address: a page that the laptop shows can only
 be told of it by the one that it has."""
+
+
+# org.rdv.TundevUplinks1, on both roles. Who may call GetUplinks may hear the signal; Pick is root's.
+
+GET_UPLINKS = "GetUplinks"
+"""() -> aa{sv}: each uplink that has an address and a default route, the best first, see UplinkKey."""
+UPLINKS_CHANGED = "UplinksChanged"
+"""Signal (aa{sv}): as GetUplinks answers, at each change of anything in it."""
+PICK = "Pick"
+"""(s type): the best uplink of this type (vtunlib.tunnel.UplinkType) is used, whether it reaches the RDV or
+not, until the caller leaves the bus; another caller's pick takes its place. Without such an uplink nothing
+is decided otherwise than without a pick."""
+
+
+class UplinkKey(StrEnum):
+    """The keys of each dictionary of GetUplinks."""
+
+    LINK = "link"
+    TYPE = "type"
+    """One of vtunlib.tunnel.UplinkType."""
+    ADDRESS = "address"
+    """This device's on it, in CIDR."""
+    STANDING = "standing"
+    """One of tundev.uplinks.standing.Standing."""
+    REASON = "reason"
+    """Why the RDV was not reached by it when it was asked last; absent where it was, or was not asked."""
+    PICKED = "picked"
+    """True where it is used because it was picked by hand."""
 
 
 class PortState(StrEnum):
@@ -154,6 +189,10 @@ class Key(StrEnum):
     NOTE = "note"
     """What is odd about the connection though it was taken: a certificate that fails by this clock."""
     UPLINK = "uplink"
+    """The interface that the RDV is dialled by, `uplink_type` what it is (vtunlib.tunnel.UplinkType)."""
+    UPLINK_TYPE = "uplink_type"
+    UPLINKS = "uplinks"
+    """Where there are several: what each is, for a person; the best first."""
     ADDRESS = "address"
     PORT = "port"
     """Master: the technician's port, while it is ready or in the session."""

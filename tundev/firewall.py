@@ -8,6 +8,7 @@ bridge talk to itself.
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Sequence
 
 from tundev import paths
 from vtunlib.network import NftTable
@@ -41,16 +42,17 @@ def idle() -> NftTable:
     return _table([*_FROM_LEG, f'iifname "{paths.MASTER_BRIDGE}" drop'], _BRIDGED, [])
 
 
-def onsite_routed(uplink: str, leg: ipaddress.IPv4Network) -> NftTable:
-    """What comes out of the tunnel may begin towards the uplink's network, which only answers."""
+def onsite_routed(links: Sequence[str], leg: ipaddress.IPv4Network) -> NftTable:
+    """What comes out of the tunnel may begin towards the networks of these links, which only answer."""
+    others = ", ".join(f'"{link}"' for link in links)
     return _table(
         _FROM_LEG,
         [
             *_BRIDGED,
-            f'iifname "{paths.LEG}" oifname "{uplink}" accept',
-            f'iifname "{uplink}" oifname "{paths.LEG}" {_ANSWERS}',
+            f'iifname "{paths.LEG}" oifname {{ {others} }} accept',
+            f'iifname {{ {others} }} oifname "{paths.LEG}" {_ANSWERS}',
         ],
-        [f'ip saddr {leg} oifname "{uplink}" masquerade'],
+        [f"ip saddr {leg} oifname {{ {others} }} masquerade"],
     )
 
 

@@ -9,10 +9,10 @@ import asyncio
 import ipaddress
 import re
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tundev import paths
 from vtunlib.network import doorbell
@@ -33,6 +33,8 @@ RESOLVERS = (
 
 DNS_LIMIT = 8
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True)
 class Uplink:
@@ -47,11 +49,52 @@ class Uplink:
         return self.link == paths.LAN_BRIDGE
 
 
-async def watch_uplink(wanted: str | None = None) -> AsyncIterator[Uplink | None]:
+@dataclass(frozen=True)
+class WayOut:
+    """An uplink with its default route; plugged: its cable is in, or the radio's equivalent of it."""
+
+    uplink: Uplink
+    metric: int
+    plugged: bool
+
+
+@dataclass(frozen=True)
+class Networks:
+    """uplink: that the RDV is dialled by; lan: the one that is shown to the other side of a session.
+
+    They differ where the uplink is a modem or Wi-Fi, and a cable leads to a network that does not reach
+    the RDV.
+    """
+
+    uplink: Uplink | None
+    lan: Uplink | None
+
+
+def watch_networks(wanted: str | None = None, kind: UplinkType | None = None) -> AsyncIterator[Networks]:
+    """Yield the networks as they are, then at each change.
+
+    wanted: as in `watch_uplink`; kind: no uplink that is not of this type counts.
+    """
+
+    def read(ipr: Any) -> Networks:
+        uplink = find_uplink(ipr, wanted)
+        if uplink is not None and kind not in (None, uplink_type(uplink.link)):
+            uplink = None
+        return Networks(uplink, find_bridge(ipr) or uplink)
+
+    return watch(read)
+
+
+def watch_uplink(wanted: str | None = None) -> AsyncIterator[Uplink | None]:
     """Yield the uplink as it is, then at each change; None while there is none.
 
     wanted: only this interface, or the bridge that it is a port of.
     """
+    return watch(lambda ipr: find_uplink(ipr, wanted))
+
+
+async def watch(read: Callable[[Any], T]) -> AsyncIterator[T]:
+    """Yield what `read` finds of links, addresses and routes, now and at each change of that."""
     from pyroute2 import IPRoute
 
     bell = doorbell.hang(doorbell.LINK | doorbell.IPV4_ADDRESS | doorbell.IPV4_ROUTE)
@@ -60,15 +103,15 @@ async def watch_uplink(wanted: str | None = None) -> AsyncIterator[Uplink | None
     with bell, IPRoute() as ipr:
         loop.add_reader(bell, rung.set)
         try:
-            told: Uplink | None = None
+            told: T | None = None
             first = True
             while True:
                 rung.clear()
                 doorbell.quieten(bell)
-                uplink = find_uplink(ipr, wanted)
-                if first or uplink != told:
-                    first, told = False, uplink
-                    yield uplink
+                found = read(ipr)
+                if first or found != told:
+                    first, told = False, found
+                    yield found
                 await rung.wait()
         finally:
             loop.remove_reader(bell)
@@ -77,24 +120,53 @@ async def watch_uplink(wanted: str | None = None) -> AsyncIterator[Uplink | None
 def find_uplink(ipr: Any, wanted: str | None = None) -> Uplink | None:
     """The uplink now: the IPv4 default route of the lowest metric whose interface has an address."""
     only = _indexes(ipr, wanted) if wanted is not None else None
-    routes = [
-        route
-        for route in ipr.get_default_routes(family=socket.AF_INET, table=_MAIN_TABLE)
-        if route.get_attr("RTA_OIF") is not None and (only is None or route.get_attr("RTA_OIF") in only)
-    ]
-    for route in sorted(routes, key=lambda route: int(route.get_attr("RTA_PRIORITY") or 0)):
+    for route in _default_routes(ipr):
+        if only is not None and route.get_attr("RTA_OIF") not in only:
+            continue
         uplink = _on_link(ipr, route.get_attr("RTA_OIF"), route.get_attr("RTA_PREFSRC"))
         if uplink is not None:
             return uplink
     return None
 
 
+def find_ways_out(ipr: Any) -> tuple[WayOut, ...]:
+    """Every uplink, that of the lowest metric first; each once."""
+    found: dict[str, WayOut] = {}
+    for route in _default_routes(ipr):
+        uplink = _on_link(ipr, route.get_attr("RTA_OIF"), route.get_attr("RTA_PREFSRC"))
+        if uplink is not None and uplink.link not in found:
+            found[uplink.link] = WayOut(uplink, _metric(route), plugged(ipr, route.get_attr("RTA_OIF")))
+    return tuple(found.values())
+
+
+def find_bridge(ipr: Any) -> Uplink | None:
+    """The onsite's bridge where it has an address and its cable is in, uplink or not."""
+    for index in ipr.link_lookup(ifname=paths.LAN_BRIDGE):
+        if plugged(ipr, index):
+            return _on_link(ipr, index, None)
+    return None
+
+
+def plugged(ipr: Any, index: int) -> bool:
+    """Whether the link has a carrier; a bridge by its cables, for a session's tap has one too."""
+    links = {link["index"]: link for link in ipr.get_links()}
+    ports = [link for link in links.values() if link.get_attr("IFLA_MASTER") == index]
+    cables = [port for port in ports if port.get_attr("IFLA_IFNAME") != paths.LEG]
+    return any(bool(link.get_attr("IFLA_CARRIER")) for link in cables or [links.get(index)] if link)
+
+
+def _default_routes(ipr: Any) -> list[Any]:
+    routes = ipr.get_default_routes(family=socket.AF_INET, table=_MAIN_TABLE)
+    return sorted((route for route in routes if route.get_attr("RTA_OIF") is not None), key=_metric)
+
+
+def _metric(route: Any) -> int:
+    return int(route.get_attr("RTA_PRIORITY") or 0)
+
+
 def find_gateway(ipr: Any) -> str:
     """The router of the IPv4 default route of the lowest metric; empty where none is named."""
-    routes = ipr.get_default_routes(family=socket.AF_INET, table=_MAIN_TABLE)
-    for route in sorted(routes, key=lambda route: int(route.get_attr("RTA_PRIORITY") or 0)):
-        return str(route.get_attr("RTA_GATEWAY") or "")
-    return ""
+    return next((str(route.get_attr("RTA_GATEWAY") or "") for route in _default_routes(ipr)), "")
 
 
 def _indexes(ipr: Any, name: str) -> set[int]:

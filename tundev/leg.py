@@ -29,14 +29,14 @@ def items(parameters: VtunParameters, mode: TunnelMode) -> list[Item]:
     ]
 
 
-def forwarding(other: str) -> list[Item]:
-    """Forwarding between the tunnel and the interface `other`; the device's global switch stays as it is.
+def forwarding(*others: str) -> list[Item]:
+    """Forwarding between the tunnel and the interfaces `others`; the device's global switch stays as it is.
 
     The kernel asks the interface that a packet came in on (ip-sysctl, conf/interface/forwarding). The
-    tunnel's flag goes with the tunnel; that of `other`, left by a killed agent, lets nothing pass the
+    tunnel's flag goes with the tunnel; that of another, left by a killed agent, lets nothing pass the
     firewall, and the end of the next session takes it back.
     """
-    return [Sysctl(f"net/ipv4/conf/{link}/forwarding", "1", otherwise="0") for link in (paths.LEG, other)]
+    return [Sysctl(f"net/ipv4/conf/{link}/forwarding", "1", otherwise="0") for link in (paths.LEG, *others)]
 
 
 def check_vtund() -> None:

@@ -42,8 +42,8 @@ class Session:
     mode: TunnelMode
 
 
-def session_items(session: Session, uplink: Uplink) -> list[Item]:
-    """The network during a session. Raises ModeNotPossible."""
+def session_items(session: Session, uplink: Uplink, network: Uplink | None = None) -> list[Item]:
+    """The network during a session; network: a second one that it reaches. Raises ModeNotPossible."""
     tunnel = leg.items(session.parameters, session.mode)
     if session.mode is TunnelMode.L2:
         if not uplink.bridged:
@@ -51,11 +51,12 @@ def session_items(session: Session, uplink: Uplink) -> list[Item]:
                 f"the uplink {uplink.link} is no bridge, so L2 is not possible", "use L3, or a wired uplink"
             )
         return [firewall.idle(), *tunnel, Port(paths.LEG, paths.LAN_BRIDGE)]
+    links = tuple(dict.fromkeys(one.link for one in (uplink, network) if one is not None))
     return [
-        firewall.onsite_routed(uplink.link, session.parameters.network),
+        firewall.onsite_routed(links, session.parameters.network),
         *tunnel,
         Address(paths.LEG, session.parameters.device_interface),
-        *leg.forwarding(uplink.link),
+        *leg.forwarding(*links),
     ]
 
 
@@ -89,9 +90,24 @@ class OnsiteAgent(Agent):
         return found
 
     async def serve(self, shell: Shell) -> None:
+        telling = asyncio.create_task(self._keep_told(shell))
+        try:
+            while True:
+                if await shell.wait(Word.WAIT_MASTER_CONNECTION) is Wait.READY:
+                    await self._serve_session(shell)
+        finally:
+            telling.cancel()
+            await asyncio.gather(telling, return_exceptions=True)
+
+    async def _keep_told(self, shell: Shell) -> None:
+        """Tell the RDV of another network where the uplink stays the same: a cable came or went.
+
+        It ends a wait that is under way there, and the next one begins. What the RDV answers is not
+        awaited: where the connection is lost, whoever waits hears of it.
+        """
         while True:
-            if await shell.wait(Word.WAIT_MASTER_CONNECTION) is Wait.READY:
-                await self._serve_session(shell)
+            await self.lan_changed.wait()
+            shell.send(await self.network_told())
 
     async def _serve_session(self, shell: Shell) -> None:
         """One session, until the RDV says that it is over. Raises RdvError where the connection is lost."""
@@ -127,7 +143,7 @@ class OnsiteAgent(Agent):
             raise SessionFailed("this device has no uplink any more")
         leg.check_vtund()
         log.info("session %s, %s", parameters.tunnel_name, session.mode)
-        await to_its_end(self.network.set, session_items(session, self.uplink))
+        await to_its_end(self.network.set, session_items(session, self.uplink, self.lan))
         starting = asyncio.create_task(to_its_end(leg.start, parameters, session.mode))
         try:
             async with asyncio.timeout(self.settings.time_limit or None):

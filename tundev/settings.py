@@ -15,7 +15,7 @@ from vtunlib.tunnel import UplinkType
 
 @dataclass(frozen=True)
 class Settings:
-    """uplink_type: reported instead of what is found; time_limit: seconds of each session, 0 for none."""
+    """uplink_type: no other uplink is used; time_limit: seconds of each session, 0 for none."""
 
     config: Config
     interface: str | None = None

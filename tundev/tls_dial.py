@@ -13,6 +13,7 @@ import ssl
 from dataclasses import dataclass, field
 
 from tundev.proxy import connect_through
+from tundev.uplinks import bound
 from vtunlib import certificate
 from vtunlib.errors import CertificateRefused, RdvError, RdvUnreachable, TlsIntercepted
 
@@ -35,6 +36,7 @@ class Way:
     """address, port: where TCP goes, the server itself or the proxy; host, host_port: the server.
 
     ca_cert: PEM; empty: the CAs that Debian brings. proxy: what the proxy is called, empty for none.
+    link: the interface to go by; empty: as the routes say.
     """
 
     address: str
@@ -44,6 +46,7 @@ class Way:
     ca_cert: str = ""
     proxy: str = ""
     authorization: str = field(default="", repr=False)
+    link: str = ""
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,7 @@ def _handshake(way: Way, context: ssl.SSLContext) -> ssl.SSLSocket:
     target = f"[{way.host}]:{way.host_port}" if ":" in way.host else f"{way.host}:{way.host_port}"
     first = f"the proxy {way.proxy}" if way.proxy else target
     try:
-        plain = socket.create_connection((way.address, way.port), SECONDS)
+        plain = bound.connection(way.address, way.port, SECONDS, way.link)
     except OSError as error:
         raise RdvUnreachable(f"{first} does not take a TCP connection: {error.strerror or error}") from None
     try:

@@ -5,26 +5,27 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from dbus_fast.aio.message_bus import MessageBus
 
 from tundev.contract import BusName
 from vtunlib import bus as buses
-from vtunlib.errors import RdvError
+from vtunlib.errors import NotRunning, RdvError
 
 log = logging.getLogger(__name__)
 
 Values = dict[str, Any]
+T = TypeVar("T")
 
 
-class Told:
+class Told(Generic[T]):
     """What one service tells of itself, None while nobody owns its name."""
 
     def __init__(
         self, bus: MessageBus, service: BusName, question: str, signal: str, changed: Callable[[], None]
     ) -> None:
-        self.values: Values | None = None
+        self.values: T | None = None
         self._bus = bus
         self._service = service
         self._question = question
@@ -44,7 +45,7 @@ class Told:
         await buses.on_owner(self._bus, self._service.name, self._owned)
         await self._ask()
 
-    def _take(self, values: Values | None) -> None:
+    def _take(self, values: T | None) -> None:
         self._news += 1
         self.values = values
         self._changed()
@@ -66,6 +67,8 @@ class Told:
             answer = await buses.call(
                 self._bus, service.name, service.path, service.interface, self._question
             )
+        except NotRunning:
+            return  # it is told when it comes
         except RdvError as error:
             log.info("%s does not answer: %s", service.unit, error)
             return

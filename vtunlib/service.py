@@ -58,6 +58,19 @@ async def until_told(disconnected: asyncio.Future[None]) -> None:
         raise RdvError("the connection to the system bus broke")
 
 
+async def until_one_ends(*lives: Coroutine[Any, Any, None]) -> None:
+    """Run them side by side until one returns or raises, and raise that; the others are cancelled."""
+    work = [asyncio.create_task(life) for life in lives]
+    try:
+        done, _ = await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in work:
+            task.cancel()
+        await asyncio.gather(*work, return_exceptions=True)
+
+
 def exit_code(serve: Callable[[], Coroutine[Any, Any, None]]) -> int:
     """Run a service until it ends; 0, or the code of the RdvError that ended it, which is logged."""
     try:

@@ -19,11 +19,14 @@ from tundev.contract import (
     CONNECT,
     DISCONNECT,
     GET_INTERFACE,
+    GET_UPLINKS,
     GIVE_BACK,
     LIST_ONSITES,
+    PICK,
     REPLUG,
     SET_NAME_SERVERS,
     STATUS,
+    UPLINK_WATCH,
     WATCHER,
 )
 from tundev.port import dnsmasq
@@ -36,6 +39,7 @@ DEVICE_POLICIES = [
     for role, name in (*BUS_NAMES.items(), (Role.MASTER, WATCHER))
 ]
 DEVICE_POLICIES.append(DEVICE_POLICIES[-1].with_name(f"{dnsmasq.BUS_NAME}.conf"))
+DEVICE_POLICIES.append(ROOT / f"rootfs-overlay/common/usr/share/dbus-1/system.d/{UPLINK_WATCH.name}.conf")
 SHELL, STRANGER, PAGE, GROUP = "nobody", "daemon", "games", "nogroup"
 """Accounts of any Debian: rdv-shell, a device's account, tundev-web, and the group tundev."""
 
@@ -161,7 +165,7 @@ def test_root_may_call_everything(address: str) -> None:
     assert answers(address, contract.BUS_NAME, calls) == ["answered"] * len(calls)
 
 
-DEVICE_NAMES = [*BUS_NAMES.values(), WATCHER]
+DEVICE_NAMES = [*BUS_NAMES.values(), WATCHER, UPLINK_WATCH]
 NAMES = [contract.BUS_NAME, *(name.name for name in DEVICE_NAMES), dnsmasq.BUS_NAME]
 
 
@@ -198,6 +202,16 @@ def test_root_alone_may_borrow_the_port_and_whoever_may_hear_of_it_may_ask(addre
     assert told[: len(calls)] == ["answered"] * len(calls)
     assert all(is_refused(one) for one in told[len(calls) :])
     assert answers(address, WATCHER.name, [["root", *words, member] for member in loan]) == ["answered"] * 4
+
+
+def test_root_alone_may_pick_an_uplink_and_the_group_may_ask_for_them(address: str) -> None:
+    words = [UPLINK_WATCH.name, UPLINK_WATCH.path, UPLINK_WATCH.interface]
+    calls = [["root", *words, GET_UPLINKS], ["root", *words, PICK], [STRANGER, *words, GET_UPLINKS, GROUP]]
+    refused = [[STRANGER, *words, PICK, GROUP], [STRANGER, *words, GET_UPLINKS], [PAGE, *words, GET_UPLINKS]]
+    refused += [[STRANGER, *words[:2], one.interface, one.member, GROUP] for one in STANDARD]
+    told = answers(address, UPLINK_WATCH.name, [*calls, *refused])
+    assert told[: len(calls)] == ["answered"] * len(calls)
+    assert all(is_refused(one) for one in told[len(calls) :])
 
 
 def test_nobody_but_root_tells_dnsmasq_whom_to_ask(address: str) -> None:

@@ -19,6 +19,7 @@ LIMITS = {
     "masterdev.service": 2.5,
     "secondary-if-watcher.service": 2.5,
     "masterdev-web.service": 1.5,
+    "tundev-uplink-watch.service": 2.0,
     # It makes the mount that is a namespace: nothing that would give it mounts of its own.
     "rdv-netns@.service": 4.5,
 }

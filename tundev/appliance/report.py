@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from tundev import client, config, paths
-from tundev.appliance.agent_here import follow_agent
+from tundev.agent_here import follow_agent
 from tundev.appliance.led import Led
 from tundev.appliance.pace import Pace
 from tundev.appliance.packages import OUTCOME

@@ -109,6 +109,7 @@ def screen_lines(seen: Seen) -> list[str]:
     for key, name in ((Key.SERVER, "RDV"), (Key.UPLINK, "Uplink"), (Key.ADDRESS, "Address")):
         if key in status:
             shown.append(f"{name + ':':<8} {status[key]}")
+    shown += _wrapped("; ".join(status.get(Key.UPLINKS, ())), " " * 9)
     return [printable(line) for line in [*shown, *card_lines(seen)]]
 
 

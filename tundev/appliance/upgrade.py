@@ -20,8 +20,8 @@ from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
+from tundev.agent_here import follow_agent
 from tundev.appliance import packages
-from tundev.appliance.agent_here import follow_agent
 from tundev.contract import Key
 from tundev.states import ONLINE
 from tundev.told import Values

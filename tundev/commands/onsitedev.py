@@ -21,6 +21,7 @@ _EXAMPLES = """\
   onsitedev diagnose
   onsitedev bundle
   onsitedev -u rpi1100 -R rdv.example.com -i eth0    first generation's form
+  onsitedev -U 3g                                    by the modem, whatever else there is
 """
 
 
@@ -31,7 +32,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("-R", dest="server", metavar="SERVER", help="the RDV server")
     parser.add_argument("-T", dest="tls", action="store_true", help="inside TLS on port 443")
     parser.add_argument("-i", dest="interface", metavar="IFACE", help="the uplink; else the default route's")
-    parser.add_argument("-U", dest="uplink", choices=list(UplinkType), help="the type of uplink to tell")
+    parser.add_argument("-U", dest="uplink", choices=list(UplinkType), help="use this type of uplink alone")
     parser.add_argument(
         "-t", dest="seconds", type=client.seconds, default=0, help="end sessions after SECONDS"
     )

@@ -14,8 +14,8 @@ from tundev.contract import Key, PortKey
 from vtunlib.errors import printable
 from vtunlib.tunnel import Role
 
-_HIDDEN = (Key.FAILURE_CLASS, Key.ENDED_AS_WISHED)
-"""For programs: a person is told the same by the message itself."""
+_HIDDEN = (Key.FAILURE_CLASS, Key.ENDED_AS_WISHED, Key.UPLINK_TYPE)
+"""For programs: a person is told the same in words."""
 
 
 def add_parser(commands: Any) -> None:
@@ -50,11 +50,11 @@ def for_programs(status: Mapping[str, Any] | None, port: Mapping[str, Any] | Non
 
 def text(status: Mapping[str, Any] | None, port: Mapping[str, Any] | None) -> str:
     """As a person reads it, with the advice below."""
-    rows = [
-        f"{key.replace('_', ' '):<10} {_shown(value)}"
-        for key, value in (status or {}).items()
-        if key not in _HIDDEN
-    ]
+    rows = []
+    for key, value in (status or {}).items():
+        if key not in _HIDDEN:
+            lines = value if key == Key.UPLINKS else [_shown(value)]
+            rows += [f"{key.replace('_', ' '):<10} {line}" for line in lines]
     if port:
         rows.append(f"{'adapter':<10} {adapter(port)}")
     told = advice(status, port)

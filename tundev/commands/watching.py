@@ -20,7 +20,7 @@ from tundev.advice import advice
 from tundev.client import AgentClient
 from tundev.commands import status as shown
 from tundev.contract import GET_INTERFACE, PORT_CHANGED, STATUS, STATUS_CHANGED, WATCHER, Key
-from tundev.told import Told
+from tundev.told import Told, Values
 from vtunlib.errors import ConfigError, NotRunning, printable
 
 _HOME, _REST_OF_LINE, _REST_OF_SCREEN = "\x1b[H", "\x1b[K", "\x1b[J"
@@ -33,8 +33,8 @@ async def watch(agent: AgentClient, *, as_json: bool) -> int:
     with suppress(ConfigError, NotRunning):
         await agent.status()  # who may not ask is told so
     changed = asyncio.Event()
-    told = Told(agent.bus, agent.contract, STATUS, STATUS_CHANGED, changed.set)
-    port = Told(agent.bus, WATCHER, GET_INTERFACE, PORT_CHANGED, changed.set)
+    told: Told[Values] = Told(agent.bus, agent.contract, STATUS, STATUS_CHANGED, changed.set)
+    port: Told[Values] = Told(agent.bus, WATCHER, GET_INTERFACE, PORT_CHANGED, changed.set)
     await told.follow()
     await port.follow()
     changed.set()
@@ -50,7 +50,7 @@ async def watch(agent: AgentClient, *, as_json: bool) -> int:
     return 0
 
 
-async def _show(told: Told, port: Told, changed: asyncio.Event, *, as_json: bool) -> None:
+async def _show(told: Told[Values], port: Told[Values], changed: asyncio.Event, *, as_json: bool) -> None:
     screen = sys.stdout.isatty() and not as_json
     last = None
     while True:

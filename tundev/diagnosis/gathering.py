@@ -15,6 +15,7 @@ from tundev.diagnosis import path_mtu
 from tundev.diagnosis.facts import Bridge, Facts, Way
 from tundev.states import ONLINE
 from tundev.transport import Hop, Route, Routes, all_failed, first_hop, tls_way, try_tls
+from tundev.uplinks.probe import BANNER_LIMIT
 from vtunlib import probe
 from vtunlib.errors import ConfigError, NotRunning, ProtocolError, RdvError, RdvUnreachable, Timeout
 from vtunlib.network import carrier
@@ -25,8 +26,6 @@ SECONDS = 5.0
 """For each of: TCP, the SSH server's first line."""
 TLS_SECONDS = 20.0
 """For the proxy's answer and the handshake: a person waits."""
-BANNER_LIMIT = 255
-"""Bytes, RFC 4253, 4.2."""
 _SYSFS = File("/sys/class/net")
 
 

@@ -77,7 +77,8 @@ def uplink(facts: Facts) -> Finding:
         assert told is not None
         return _failed(Step.UPLINK, "no address and default route", told.checks[0])
     way = f", by {facts.gateway}" if facts.gateway else ""
-    return _ok(Step.UPLINK, f"{facts.uplink.link} has {facts.uplink.interface}{way}")
+    several = [f"; {line}" for line in (facts.status or {}).get(Key.UPLINKS, ())]
+    return _ok(Step.UPLINK, f"{facts.uplink.link} has {facts.uplink.interface}{way}{''.join(several)}")
 
 
 def bridge(facts: Facts) -> Finding:

@@ -1,1 +1,1 @@
-"""The networks that a device reaches out by: what tundev.toml says, and what NetworkManager is told."""
+"""The networks that a device reaches out by: what is wanted of each, and which one is used."""

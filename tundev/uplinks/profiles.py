@@ -159,5 +159,6 @@ def _addresses(ethernet: Ethernet, metric: int) -> Sections:
         own = {"method": "manual", "address1": f"{ethernet.address},{ethernet.gateway}"}
     if ethernet.dns:
         own |= {"dns": "".join(f"{server};" for server in ethernet.dns), "ignore-auto-dns": "true"}
-    first = {"route-metric": str(metric)}
+    # The resolver asks their servers in the order in which the routes prefer them.
+    first = {"route-metric": str(metric), "dns-priority": str(metric)}
     return {"ipv4": {**own, **first}, "ipv6": {"method": "auto", **first}}

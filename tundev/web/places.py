@@ -15,6 +15,7 @@ from ipaddress import IPv4Address
 from typing import Any
 
 from tundev.contract import Key, PortKey
+from vtunlib.tunnel import UplinkType
 
 NAME = "master.local"
 """What the laptop may call the page, by mDNS, on the technician's port."""
@@ -49,14 +50,14 @@ def places(
 ) -> dict[Kind, Place]:
     """By the agent's Status and the watcher's GetInterface, None for one that does not run.
 
-    uplink: whether the configuration wants it there.
+    uplink: whether the configuration wants it there; never on a modem, which is no LAN.
     """
     wanted: dict[Kind, Place | None] = {}
     if port is None:
         wanted[Kind.PORT] = former.get(Kind.PORT)
     else:
         wanted[Kind.PORT] = _place(Kind.PORT, port.get(PortKey.ADDRESS), port.get(PortKey.INTERFACE))
-    if not uplink:
+    if not uplink or (agent is not None and agent.get(Key.UPLINK_TYPE) == UplinkType.MOBILE):
         wanted[Kind.UPLINK] = None
     elif agent is None:
         wanted[Kind.UPLINK] = former.get(Kind.UPLINK)

@@ -50,8 +50,8 @@ class Services:
         self._bus = bus
         self._changed = changed
         self._stepped = stepped
-        self._agent = Told(bus, AGENT, STATUS, STATUS_CHANGED, self._agent_changed)
-        self._watcher = Told(bus, WATCHER, GET_INTERFACE, PORT_CHANGED, changed)
+        self._agent: Told[Values] = Told(bus, AGENT, STATUS, STATUS_CHANGED, self._agent_changed)
+        self._watcher: Told[Values] = Told(bus, WATCHER, GET_INTERFACE, PORT_CHANGED, changed)
         self._listing: asyncio.Task[None] | None = None
         self._outdated = False
         self._was_online = False

@@ -11,6 +11,7 @@ import pytest
 from tundev.config import Config, Rdv
 from tundev.config_values import Server
 from tundev.contract import PortState
+from tundev.diagnosis import judging
 from tundev.diagnosis.facts import Bridge, Facts, Path, Way
 from tundev.diagnosis.findings import Finding, Step, Verdict, lines
 from tundev.diagnosis.walk import STAGES, blocked
@@ -222,6 +223,12 @@ def test_a_step_whose_need_fails_says_which() -> None:
     assert told == Finding(Step.DNS, Verdict.OPEN, "not judged: it needs the uplink, which fails")
     later = blocked(stages[Step.SERVER], {Step.DNS: told})
     assert later == replace(told, step=Step.SERVER)
+
+
+def test_of_several_uplinks_each_is_told() -> None:
+    uplinks = ["Ethernet eth0 in use", "modem wwan0 spare"]
+    facts = Facts(Role.MASTER, status={"uplinks": uplinks}, uplink=UPLINK, gateway="192.168.7.1")
+    assert judging.uplink(facts).text.endswith(", by 192.168.7.1; Ethernet eth0 in use; modem wwan0 spare")
 
 
 def test_a_line_is_plain_where_signs_cannot_be_shown() -> None:

@@ -25,7 +25,7 @@ WIFI = Uplink("wlan0", ipaddress.IPv4Interface("192.168.1.2/24"))
     "table",
     [
         firewall.idle(),
-        firewall.onsite_routed("wlan0", PARAMETERS.network),
+        firewall.onsite_routed(("wlan0", "tundev-lan"), PARAMETERS.network),
         firewall.master_routed("eth1"),
     ],
 )
@@ -67,3 +67,11 @@ def test_on_the_bridge_l2_only_adds_a_port() -> None:
     items = session_items(Session(PARAMETERS, TunnelMode.L2), BRIDGED)
     assert Port("tundev-leg", "tundev-lan") in items
     assert not [item for item in items if isinstance(item, Bridge | Address)]
+
+
+def test_by_another_uplink_l3_reaches_the_network_of_the_bridge_too() -> None:
+    items = session_items(Session(PARAMETERS, TunnelMode.L3), WIFI, BRIDGED)
+    assert 'oifname { "wlan0", "tundev-lan" } masquerade' in str(items[0])
+    assert firewall.onsite_routed(("wlan0",), PARAMETERS.network) in session_items(
+        Session(PARAMETERS, TunnelMode.L3), WIFI, WIFI
+    )

@@ -107,6 +107,14 @@ CASES: dict[str, tuple[Seen, Condition, list[str]]] = {
 }
 
 
+def test_the_console_has_a_line_for_each_of_several_uplinks() -> None:
+    uplinks = ["Ethernet tundev-lan does not reach the RDV server: no answer", "modem wwan0 in use"]
+    seen = Seen(configured=True, status={**ONLINE, "uplink": "wwan0", "uplinks": uplinks})
+    shown = screen_lines(seen)
+    at = shown.index("Uplink:  wwan0")
+    assert " ".join(" ".join(shown[at + 1 :]).split()).find(f"{'; '.join(uplinks)}") >= 0
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_each_condition_is_told_in_words(case: str) -> None:
     seen, wanted, told = CASES[case]

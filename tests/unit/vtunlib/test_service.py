@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from vtunlib.errors import RdvError
-from vtunlib.service import until_told
+from vtunlib.service import until_one_ends, until_told
 
 
 def test_a_bus_that_breaks_is_told_in_one_line_and_without_a_traceback() -> None:
@@ -26,3 +26,23 @@ def test_a_bus_that_breaks_is_told_in_one_line_and_without_a_traceback() -> None
 
     asyncio.run(serve())
     assert not told
+
+
+def test_the_first_of_several_lives_that_ends_ends_all_with_its_error() -> None:
+    ended: list[str] = []
+
+    async def lasting() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append("lasting")
+
+    async def failing() -> None:
+        raise RdvError("it failed")
+
+    async def serve() -> None:
+        with pytest.raises(RdvError, match="it failed"):
+            await until_one_ends(lasting(), failing())
+        assert ended == ["lasting"]
+
+    asyncio.run(serve())

@@ -32,6 +32,9 @@ def sections(text: str) -> dict[str, dict[str, str]]:
     return found
 
 
+FIRST = {"route-metric": "100", "dns-priority": "100"}
+
+
 def of_onsite(uplink: Uplink) -> dict[str, dict[str, dict[str, str]]]:
     return {name: sections(text) for name, text in profiles.of_onsite(uplink, PORT).items()}
 
@@ -52,8 +55,8 @@ def test_each_connection_is_called_as_its_file_and_tried_for_ever(uplink: Uplink
 
 def test_by_dhcp_it_waits_for_an_address_for_ever() -> None:
     for said in (of_onsite(Uplink())["tundev-lan"], of_master(Uplink())["tundev-ethernet"]):
-        assert said["ipv4"] == {"method": "auto", "dhcp-timeout": str(2**31 - 1), "route-metric": "100"}
-        assert said["ipv6"] == {"method": "auto", "route-metric": "100"}
+        assert said["ipv4"] == {"method": "auto", "dhcp-timeout": str(2**31 - 1), **FIRST}
+        assert said["ipv6"] == {"method": "auto", **FIRST}
 
 
 def test_a_fixed_address_is_the_bridge_s_on_an_onsite_and_the_interface_s_on_a_master() -> None:
@@ -64,7 +67,7 @@ def test_a_fixed_address_is_the_bridge_s_on_an_onsite_and_the_interface_s_on_a_m
             "address1": "192.168.1.9/24,192.168.1.1",
             "dns": "192.168.1.1;9.9.9.9;",
             "ignore-auto-dns": "true",
-            "route-metric": "100",
+            **FIRST,
         }
 
 
@@ -114,7 +117,9 @@ def test_the_routes_metrics_follow_the_order() -> None:
     metrics = {name: said["ipv4"]["route-metric"] for name, said in found.items() if "ipv4" in said}
     assert metrics == {"tundev-modem": "100", "tundev-lan": "200", "tundev-wifi": "300"}
     assert all(
-        said["ipv6"]["route-metric"] == metrics[name] for name, said in found.items() if "ipv6" in said
+        said["ipv6"]["route-metric"] == said["ipv4"]["dns-priority"] == metrics[name]
+        for name, said in found.items()
+        if "ipv6" in said
     )
 
 

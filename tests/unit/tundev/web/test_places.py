@@ -28,6 +28,12 @@ def test_it_is_on_the_uplink_too_where_the_configuration_wants_it() -> None:
     assert places({}, AGENT, PORT, uplink=True) == {Kind.PORT: AT_PORT, Kind.UPLINK: AT_UPLINK}
 
 
+def test_a_modem_leads_to_no_lan_of_the_support_desk() -> None:
+    modem: dict[str, Any] = {**AGENT}
+    modem |= {Key.UPLINK: "wwan0", Key.UPLINK_TYPE: "3g"}
+    assert places({Kind.UPLINK: AT_UPLINK}, modem, None, uplink=True) == {}
+
+
 def test_it_leaves_a_port_that_has_no_address_any_more() -> None:
     absent: dict[str, Any] = {PortKey.STATE: "absent"}
     bridged: dict[str, Any] = {PortKey.STATE: "borrowed", PortKey.INTERFACE: "enx1"}

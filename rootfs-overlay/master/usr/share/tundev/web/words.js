@@ -155,7 +155,9 @@ export function serverWords(agent) {
   const server = plain(agent.server ?? "the RDV server");
   if (online(agent)) {
     const way = agent.transport && agent.transport !== "ssh" ? ` by ${plain(agent.transport).replace("tls", "TLS")}` : "";
-    return { tone: "ok", title: "Connected", text: `${server}${way}`, note: plain(agent.note ?? "") };
+    // Which uplink it is need only be known where there are several.
+    const network = agent.uplinks ? `, over ${uplink(agent.uplink_type)}` : "";
+    return { tone: "ok", title: "Connected", text: `${server}${way}${network}`, note: plain(agent.note ?? "") };
   }
   if (agent.failure) return { tone: "bad", title: "Not connected", text: sentence(plain(agent.failure)) };
   return { tone: "busy", title: "Connecting", text: server };

@@ -19,5 +19,5 @@ async def follow_agent(bus: MessageBus, changed: Callable[[Values | None], None]
     # The packages of the two roles conflict: there is one of them.
     role = next((role for role, program in PROGRAMS.items() if program.exists()), None)
     if role is not None:
-        told = Told(bus, BUS_NAMES[role], STATUS, STATUS_CHANGED, lambda: changed(told.values))
+        told: Told[Values] = Told(bus, BUS_NAMES[role], STATUS, STATUS_CHANGED, lambda: changed(told.values))
         await told.follow()
