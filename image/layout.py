@@ -75,12 +75,14 @@ class Layout:
         """Root and boot. What is kept on the data partition is mounted by tundev-image's units.
 
         A boot partition that cannot be mounted keeps no device from its work, hence nofail; it
-        may hold secrets, hence the umask. It is writable only while something is written.
+        may hold secrets, hence the umask. It is writable only while something is written. It is waited
+        for as long as for the data partition (tundev-image's units): its file may be the first one.
         """
         return (
             f"PARTUUID={self.partuuid(2)} / ext4 ro,noatime 0 1\n"
             f"PARTUUID={self.partuuid(1)} /{BOOT_PATH} vfat "
-            "ro,noatime,nofail,nosuid,nodev,noexec,umask=0077,errors=remount-ro 0 2\n"
+            "ro,noatime,nofail,x-systemd.device-timeout=300,"
+            "nosuid,nodev,noexec,umask=0077,errors=remount-ro 0 2\n"
         )
 
 
