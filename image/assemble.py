@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from image import layout as places
-from image.layout import BOOT_LABEL, BOOT_PATH, DATA_LABEL, ROOT_LABEL, Layout, Partition
+from image.layout import BOOT_LABEL, BOOT_PATH, ROOT_LABEL, Layout, Partition
+from tundev.appliance import data_partition
 from vtunlib.run import run
 
 _DEADLINE = 900.0
@@ -38,10 +39,10 @@ def assemble(root: Path, layout: Layout, image: Path, work: Path) -> None:
     boot, system, _, data = layout.partitions
     with _set_aside(root / BOOT_PATH, work / "boot.d") as boot_files:
         put(_vfat(boot_files, boot, layout.disk_id, work / "boot"), image, boot.start)
-        put(_ext4(root, system, ROOT_LABEL, work / "root"), image, system.start)
+        put(_ext4(root, system, work / "root", "-L", ROOT_LABEL, "-m", "1"), image, system.start)
     empty = work / "data.d"
     empty.mkdir()
-    put(_ext4(empty, data, DATA_LABEL, work / "data"), image, data.start)
+    put(_ext4(empty, data, work / "data", *data_partition.MAKE), image, data.start)
     shutil.rmtree(work)
 
 
@@ -66,11 +67,11 @@ def _vfat(files: Path, partition: Partition, serial: int, target: Path) -> Path:
     return target
 
 
-def _ext4(files: Path, partition: Partition, label: str, target: Path) -> Path:
+def _ext4(files: Path, partition: Partition, target: Path, *options: str) -> Path:
     _hole(target, partition.size)
-    # No lazy initialisation: it would write to the card at the first boots. 1 % kept for root is enough.
-    options = ["-q", "-t", "ext4", "-L", label, "-m", "1", "-E", "lazy_itable_init=0,lazy_journal_init=0"]
-    run(["mke2fs", *options, "-d", str(files), str(target)], deadline=_DEADLINE)
+    # No lazy initialisation: it would write to the card at the first boots.
+    at_once = ["-E", "lazy_itable_init=0,lazy_journal_init=0"]
+    run(["mke2fs", "-q", "-t", "ext4", *options, *at_once, "-d", str(files), str(target)], deadline=_DEADLINE)
     return target
 
 

@@ -21,7 +21,6 @@ ROOT_LEAST = 1280 * MIB
 
 BOOT_LABEL = "bootfs"
 ROOT_LABEL = "tundev-root"
-DATA_LABEL = "tundev-data"
 BOOT_PATH = "boot/firmware"
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from image.build import build, packages_in
-from image.layout import BOOT_PATH
+from image.layout import BOOT_PATH, MIB
 from image.layout import read as layout_of
 from image.provisioning import provision
 from image.recipe import CONFIG, REPOSITORY, Base, Recipe
@@ -25,6 +25,7 @@ from vtunlib.tunnel import Role
 
 CACHE = Path("/var/cache/tundev/image")
 STAND_IN = Path(__file__).with_name("pi-gen")
+ROOM = 256 * MIB  # on a card, behind the image
 KEPT = 4  # images of a role that stay, for what may still copy them
 
 
@@ -81,9 +82,10 @@ def _lay_out(target: Path) -> None:
 
 
 def card_of(image: Path, bundle: str, folder: Path) -> Disk:
-    """The image with the bundle on its boot partition, as `card.img` in the folder."""
+    """A card larger than the image, with the bundle on its boot partition: `card.img` in the folder."""
     card = folder / "card.img"
     provision(image, bundle, card)
+    os.truncate(card, card.stat().st_size + ROOM)
     return Disk(card, *boot_files(card, folder))
 
 

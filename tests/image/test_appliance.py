@@ -7,7 +7,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.image.card import card_of, image_of
+from image.layout import DATA
+from tests.image.card import ROOM, card_of, image_of
 from tests.image.guest import Guest
 from tests.lab.clean import clean
 from tests.lab.host import Host
@@ -59,6 +60,10 @@ def test_its_root_is_read_only_and_its_boot_partition_mounted(device: Guest) -> 
         "/dev/vda1",
         "vfat",
     ]
+
+
+def test_its_data_partition_fills_the_card(device: Guest) -> None:
+    assert int(_said(device, "findmnt", "-n", "-b", "-o", "SIZE", "/var/lib/tundev")) > DATA + ROOM // 2
 
 
 def test_its_agent_runs(device: Guest) -> None:

@@ -10,7 +10,9 @@ It never touches another partition than that of its number, on the root's own di
 
 from __future__ import annotations
 
+import fcntl
 import os
+import struct
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,6 +29,10 @@ SECTOR = 512
 SLACK = 16 * 1024 * 1024
 """Bytes at the card's end that are not worth a change of the table."""
 CHECK_SECONDS = 600.0
+MAKE = ("-b", "4096", "-i", "65536", "-m", "1", "-L", LABEL)
+"""Of mke2fs. Of inodes there are few: while the file system grows, the kernel writes their tables."""
+_RESIZE = 0x40086610
+"""EXT4_IOC_RESIZE_FS of Linux's fs/ext4/ext4.h: _IOW('f', 16, __u64), the new size in blocks."""
 _MENDED = (0, 1, 2)
 """e2fsck(8): no errors; errors corrected; and a reboot is asked for, which counts for a mounted one."""
 
@@ -88,7 +94,7 @@ def mend(device: Path) -> str | None:
         else:
             return None
     _read_through(device)
-    run(["mkfs.ext4", "-q", "-F", "-m", "1", "-L", LABEL, str(device)], deadline=CHECK_SECONDS)
+    run(["mkfs.ext4", "-q", "-F", *MAKE, str(device)], deadline=CHECK_SECONDS)
     return why
 
 
@@ -99,6 +105,20 @@ def _read_through(device: Path) -> None:
             file.read(1 << 20)
     except OSError as error:
         raise RdvError(f"cannot read {device}: {error.strerror}", "is the card broken?") from None
+
+
+def grow(partition: Partition, where: Path = WHERE) -> None:
+    """Let the file system that is mounted at `where` fill the partition. Raises OSError.
+
+    resize2fs asks the first place at which the device is mounted, and there are others, which are
+    read-only in the sandbox of the unit.
+    """
+    descriptor = os.open(where, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        blocks = partition.size * SECTOR // os.fstatvfs(descriptor).f_bsize
+        fcntl.ioctl(descriptor, _RESIZE, struct.pack("=Q", blocks))
+    finally:
+        os.close(descriptor)
 
 
 def _check() -> None:
@@ -117,7 +137,7 @@ def _check() -> None:
 def _grow() -> None:
     partition = find()
     if partition is not None:
-        run(["resize2fs", str(partition.device)], deadline=CHECK_SECONDS)
+        grow(partition)
 
 
 def main() -> int:
