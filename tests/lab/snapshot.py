@@ -139,6 +139,9 @@ def _sockets(host: Runs) -> tuple[str, ...]:
     unix = _lines(host, ["ss", "-H", "-l", "-n", "-x"])
     listed = [" ".join((line.split()[0], line.split()[4])) for line in tcp]
     listed += [path for line in unix if (path := line.split()[4]).startswith(("/run/rdv", "/run/tundev"))]
+    # dnsmasq binds its socket for DHCP to the port if that is there when it starts. If it comes a moment
+    # later, as where an adapter is plugged in again and again, it heeds the port's packets alone, too.
+    listed = [re.sub(r"%\S+:67$", ":67", socket) for socket in listed]
     # ssh binds its control socket under a random name first, and the kernel keeps that one.
     return tuple(sorted(re.sub(r"/control\.\w+$", "/control", path) for path in listed))
 
