@@ -93,16 +93,22 @@ class Card:
         copy(self.file, self._part, place)
         return self._part
 
+    def mountable(self, number: int) -> Path:
+        """As `partition`, of an ext4 one, whose journal is played back as a mount does it."""
+        file = self.partition(number)
+        run(["e2fsck", "-E", "journal_only", "-p", str(file)], deadline=_DEADLINE, check=False)
+        return file
+
     def faults(self, *, root: bool = True) -> list[str]:
-        """What the file systems' checks find, once the journals have been played back as a mount does it.
+        """What the file systems' checks find, once the journals have been played back.
 
         root: whether that is looked at too, which takes seconds.
         """
         found = []
         for number, name in ((2, "root"), (4, "data"))[not root :]:
-            file = str(self.partition(number))
-            run(["e2fsck", "-E", "journal_only", "-p", file], deadline=_DEADLINE, check=False)
-            checked = run(["e2fsck", "-f", "-n", file], deadline=_DEADLINE, check=False)
+            checked = run(
+                ["e2fsck", "-f", "-n", str(self.mountable(number))], deadline=_DEADLINE, check=False
+            )
             if checked.code != _SOUND:
                 found.append(f"{name}: {checked.out}{checked.err}")
         checked = run(["fsck.vfat", "-n", str(self.partition(1))], deadline=_DEADLINE, check=False)
