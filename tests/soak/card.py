@@ -17,7 +17,6 @@ from tests.image.card import ROOM, Disk, boot_files
 from tests.lab.process import LabError, run
 from tests.soak.write_log import cuts, entries, replay
 
-STATUS = "tundev-status.txt"
 _DEADLINE = 300.0
 _SOUND = 0
 # What fsck.fat says of a sound file system, of one that was writable, and of a number that only saves time.

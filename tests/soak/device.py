@@ -13,7 +13,8 @@ from tests.image.guest import Guest
 from tests.lab.host import wait_until
 from tests.lab.lab import Lab
 from tests.lab.topology import RDV
-from tests.soak.card import STATUS, Card
+from tests.soak.card import Card
+from tundev.firstboot.boot_partition import STATUS
 
 ACCOUNT = "rpi1300"
 DEADLINE = 900.0

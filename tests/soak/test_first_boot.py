@@ -15,8 +15,9 @@ from tests.lab.host import wait_until
 from tests.lab.lab import Lab
 from tests.lab.process import run
 from tests.soak import halting
-from tests.soak.card import STATUS, Card, copy, partition
+from tests.soak.card import Card, copy, partition
 from tests.soak.device import DEADLINE, device
+from tundev.firstboot.boot_partition import STATUS
 from tundev.firstboot.taking_over import COPY, SOURCE, Found, Step, plan
 
 PROGRAM = "/usr/lib/tundev/halting.py"
@@ -134,10 +135,11 @@ def test_a_bad_file_is_told_of_on_the_card_and_a_good_one_taken_at_the_next_boot
     rdv: Lab, image: Path, tmp_path: Path, chance: random.Random
 ) -> None:
     with device(rdv, image, tmp_path, chance) as onsite:
-        good = onsite.card.read(NAME)
+        good, there = onsite.card.read(NAME), NAME
         for name, spoiled, reasons in BAD:
-            onsite.card.delete(NAME)
+            onsite.card.delete(there)
             onsite.card.write(name, spoiled(good))
+            there = name
             onsite.switch_on()
             onsite.guest.wait_booted(DEADLINE)
             onsite.wait_told(reasons[0])
@@ -147,9 +149,7 @@ def test_a_bad_file_is_told_of_on_the_card_and_a_good_one_taken_at_the_next_boot
             print(f"{name}: {told}")
             assert all(reason in told for reason in reasons)
             assert name != NAME or "This device waits for it." in told
-            if name != NAME:
-                onsite.card.delete(name)
-                onsite.card.write(NAME, b"")
+        onsite.card.delete(there)
         onsite.card.write(NAME, good.encode())
         onsite.switch_on()
         onsite.wait_online()
