@@ -49,13 +49,14 @@ def assemble(root: Path, layout: Layout, image: Path, work: Path) -> None:
 @contextmanager
 def _set_aside(folder: Path, elsewhere: Path) -> Iterator[Path]:
     """The boot partition's files, away from the root, which keeps an empty folder to mount it on."""
-    folder.rename(elsewhere)
+    # Not renamed: the root may be laid over another one, and overlayfs renames no folder of that.
+    shutil.move(folder, elsewhere)
     folder.mkdir(mode=0o755)
     try:
         yield elsewhere
     finally:
         folder.rmdir()
-        elsewhere.rename(folder)
+        shutil.move(elsewhere, folder)
 
 
 def _vfat(files: Path, partition: Partition, serial: int, target: Path) -> Path:

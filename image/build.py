@@ -26,7 +26,7 @@ from image import pigen
 from image.depends import depends
 from image.emulation import emulating
 from image.progress import Progress, table
-from image.recipe import CONFIG, REPOSITORY, Arch, Base, Recipe, Release, keys
+from image.recipe import CONFIG, REPOSITORY, SHARED_PACKAGES, Arch, Base, Recipe, Release, keys
 from vtunlib.errors import Busy, NotAllowed, NotFound, RdvError
 from vtunlib.tunnel import Role
 
@@ -104,18 +104,31 @@ def build(
     folders = Folders(top.resolve())
     with _alone(folders.top):
         lay_out(folders.pigen)
-        shutil.rmtree(folders.ours, ignore_errors=True)
-        shutil.copytree(config, folders.ours)
-        # pi-gen keeps what a stage makes under the stage's name.
-        (folders.ours / "stage-tundev").rename(folders.ours / recipe.product)
-        (folders.ours / "stage-depends").rename(folders.ours / recipe.depends)
-        # By such a file pi-gen installs packages; their recommendations are left out.
-        needed = folders.ours / recipe.depends / "01-depends/00-packages-nr"
-        needed.parent.mkdir()
-        needed.write_text("\n".join(depends(debs)) + "\n", encoding="utf-8")
-        (folders.ours / "export").rename(folders.ours / f"export-{recipe.role}")
+        _lay_out_ours(recipe, debs, config, folders.ours)
         _run(recipe, folders, dist.resolve(), debs, into)
         return folders.work / f"export-{recipe.role}" / f"{recipe.name}.img"
+
+
+def _lay_out_ours(recipe: Recipe, debs: Sequence[Path], config: Path, ours: Path) -> None:
+    """Our stages, as this build needs them: pi-gen keeps what a stage makes under the stage's name."""
+    shutil.rmtree(ours, ignore_errors=True)
+    shutil.copytree(config, ours)
+    (ours / "stage-tundev").rename(ours / recipe.product)
+    (ours / "export").rename(ours / f"export-{recipe.role}")
+    shared = [deb for deb in debs if deb.name.split("_")[0] in SHARED_PACKAGES]
+    by_both = depends(shared, besides=recipe.packages)
+    by_role = depends(debs, besides=by_both)
+    if by_role:
+        shutil.copytree(ours / "stage-depends", ours / recipe.depends)
+        _list_packages(ours / recipe.depends, by_role)
+    _list_packages(ours / "stage-depends", by_both)
+
+
+def _list_packages(stage: Path, needed: Sequence[str]) -> None:
+    # By such a file pi-gen installs packages; their recommendations are left out.
+    listed = stage / "01-depends/00-packages-nr"
+    listed.parent.mkdir()
+    listed.write_text("\n".join(needed) + "\n", encoding="utf-8")
 
 
 @contextmanager

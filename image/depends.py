@@ -1,4 +1,4 @@
-"""What of Debian's our packages need: a stage of its own, done again only when that changes."""
+"""What of Debian's our packages need: stages of their own, done again only when that changes."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from vtunlib.run import run
 _FIELDS = r"${Package}\n${Pre-Depends}, ${Depends}\n"
 
 
-def depends(debs: Iterable[Path]) -> list[str]:
-    """Names of the packages that `debs` need besides each other."""
+def depends(debs: Iterable[Path], besides: Iterable[str] = ()) -> list[str]:
+    """Names of the packages that `debs` need besides each other, and besides those that are named."""
     said = [run(["dpkg-deb", "--show", f"--showformat={_FIELDS}", str(deb)]).splitlines() for deb in debs]
-    own = {name for name, _ in said}
-    return sorted({name for _, field in said for name in needed(field, own)})
+    there = {*besides, *(name for name, _ in said)}
+    return sorted({name for _, field in said for name in needed(field, there)})
 
 
 def needed(field: str, there: Collection[str]) -> list[str]:

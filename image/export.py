@@ -17,7 +17,7 @@ from pathlib import Path
 from image import checks
 from image.assemble import assemble, used_by
 from image.deliver import deliver
-from image.finish import boot_files, finish
+from image.finish import boot_files, finish, strip
 from image.initrd import kernel_of, make_initrd
 from image.layout import Layout, root_size
 from image.recipe import Arch, Base, Recipe, Release
@@ -46,6 +46,7 @@ def export(recipe: Recipe, root: Path, work: Path, dist: Path, into: Path | None
     version = version_of(dist)
     image = work / f"{recipe.name}.img"
     with step("finish"):
+        strip(root)
         layout = Layout(secrets.randbits(32), root_size(used_by(root)))
         finish(root, recipe, layout, version)
     with step("boot"):

@@ -16,7 +16,8 @@ REMOVED = (
     # One device's own: made when it first boots.
     *("etc/ssh/ssh_host_*", "etc/machine-id", "var/lib/dbus/machine-id", "var/lib/systemd/random-seed"),
     *("etc/tundev/id_ed25519*", "etc/tundev/tundev.toml", "var/lib/NetworkManager/*"),
-    # The builder's.
+    # The builder's, with what mmdebstrap has dpkg do.
+    "etc/dpkg/dpkg.cfg.d/99mmdebstrap",
     *("etc/resolv.conf", "etc/hostname", "usr/bin/qemu-*-static", "root/.bash_history"),
     # What packages and their installation leave.
     *(
@@ -43,11 +44,15 @@ CMA=0
 _EXTRA_CMDLINE = "ro net.ifnames=1 quiet\n"
 
 
-def finish(root: Path, recipe: Recipe, layout: Layout, version: str) -> None:
-    """Make `root` the one of the image."""
+def strip(root: Path) -> None:
+    """Take out of `root` what is no image's."""
     for pattern in REMOVED:
         for path in root.glob(pattern):
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+
+
+def finish(root: Path, recipe: Recipe, layout: Layout, version: str) -> None:
+    """Make `root`, stripped, the one of the image."""
     # Empty, not absent: systemd then neither takes the boot for the first one nor wants to write it.
     (root / "etc/machine-id").touch(mode=0o444)
     hostname = f"tundev-{recipe.role}"

@@ -20,6 +20,8 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 CONFIG = REPOSITORY / "pi-gen-config"
 PIGEN_STAGES = ("stage0", "stage1", "stage2")
 """Of pi-gen's own: the system that Raspberry Pi OS Lite is."""
+SHARED_PACKAGES = ("python3-vtunlib", "tundev-common", "tundev-image")
+"""Ours that are in both roles' images: what these depend on is installed once for both."""
 
 
 class Arch(StrEnum):
@@ -95,13 +97,13 @@ class Recipe:
 
     @property
     def depends(self) -> str:
-        """The name of the stage that has what the product depends on."""
+        """The name of the stage that has what only this role's packages depend on."""
         return f"stage-depends-{self.role}"
 
     @property
     def packages(self) -> tuple[str, ...]:
         """Ours that are installed in it."""
-        return ("python3-vtunlib", "tundev-common", f"tundev-{self.role}", "tundev-image")
+        return (*SHARED_PACKAGES, f"tundev-{self.role}")
 
     def pin(self) -> Pin:
         """The pinned pi-gen; with stages of our own it is the oldest one, which every host can run."""
@@ -111,9 +113,13 @@ class Recipe:
         return Pin(pins["repository"], pinned["branch"], pinned["commit"])
 
     def stages(self, pigen: Path, ours: Path) -> list[Path]:
-        """The stages in their order; `pigen` and `ours` are where pi-gen and pi-gen-config were laid out."""
+        """The stages in their order; `pigen` and `ours` are where pi-gen and pi-gen-config were laid out.
+
+        A role whose packages depend on nothing of their own has no stage for that.
+        """
         base = [ours / "stage-debian"] if self.base == Base.DEBIAN else [pigen / s for s in PIGEN_STAGES]
-        return [*base, ours / self.depends, ours / self.product]
+        own = [stage for stage in (ours / self.depends,) if stage.is_dir()]
+        return [*base, ours / "stage-depends", *own, ours / self.product]
 
 
 def keys(stages: Sequence[Path], settings: Iterable[str], product: Iterable[Path]) -> dict[str, str]:

@@ -8,23 +8,24 @@ from pathlib import Path
 import pytest
 
 from image.build import build
-from image.recipe import Base, Recipe
+from image.recipe import SHARED_PACKAGES, Base, Recipe
 from tests.image.card import STAND_IN
 from tests.lab.process import run
 from vtunlib.errors import NotFound, RdvError
 from vtunlib.tunnel import Role
 
 RECIPE = Recipe(Role.ONSITE, base=Base.DEBIAN)
-COPY = 'mkdir -p "${ROOTFS_DIR}"; cp -a "${PREV_ROOTFS_DIR}/." "${ROOTFS_DIR}"'
+COPY = "copy_previous"
 SCRIPTS = {
     # Nothing runs in this root: the list of what is needed is empty.
     "stage-debian/prerun.sh": 'mkdir -p "${ROOTFS_DIR}"; echo system >>"${ROOTFS_DIR}/made"',
     "stage-depends/prerun.sh": f'{COPY}; echo depends >>"${{ROOTFS_DIR}}/made"',
     "stage-tundev/prerun.sh": COPY,
     "stage-tundev/00-packages/00-run.sh": 'echo "${TUNDEV_PACKAGES}" >>"${ROOTFS_DIR}/made"',
-    "export/00-image/00-run.sh": 'cp "${EXPORT_ROOTFS_DIR}/made" "${STAGE_WORK_DIR}/${IMG_NAME}.img"',
+    "export/prerun.sh": COPY,
+    "export/00-image/00-run.sh": 'cp "${ROOTFS_DIR}/made" "${STAGE_WORK_DIR}/${IMG_NAME}.img"',
 }
-MADE = "system\ndepends\npython3-vtunlib tundev-common tundev-onsite tundev-image\n"
+MADE = "system\ndepends\npython3-vtunlib tundev-common tundev-image tundev-onsite\n"
 
 
 @pytest.fixture
@@ -33,7 +34,8 @@ def config(tmp_path: Path) -> Path:
     folder = tmp_path / "config"
     for name, text in SCRIPTS.items():
         script(folder / name, text)
-    (folder / "onsite.conf").write_text("")
+    for role in Role:
+        (folder / f"{role}.conf").write_text("")
     return folder
 
 
@@ -48,7 +50,7 @@ def dist(tmp_path: Path) -> Path:
     """Packages without anything in them."""
     folder = tmp_path / "dist"
     folder.mkdir()
-    for name in RECIPE.packages:
+    for name in (*SHARED_PACKAGES, *(f"tundev-{role}" for role in Role)):
         control = tmp_path / name / "DEBIAN/control"
         control.parent.mkdir(parents=True)
         fields = f"Package: {name}\nVersion: 1\nArchitecture: all\nMaintainer: x <x@example.com>\n"
@@ -70,8 +72,8 @@ def _lay_out(target: Path) -> None:
     shutil.copytree(STAND_IN, target)
 
 
-def _build(tmp_path: Path, dist: Path, config: Path) -> str:
-    return build(RECIPE, dist, tmp_path / "top", _lay_out, config=config).read_text()
+def _build(tmp_path: Path, dist: Path, config: Path, recipe: Recipe = RECIPE) -> str:
+    return build(recipe, dist, tmp_path / "top", _lay_out, config=config).read_text()
 
 
 def test_a_build_that_failed_is_told_by_its_stage_and_goes_on_there(
@@ -89,7 +91,7 @@ def test_a_build_that_failed_is_told_by_its_stage_and_goes_on_there(
     assert _build(tmp_path, dist, config) == MADE, "the half that was made of the stage is gone"
     said = capfd.readouterr()
     assert "stage-debian is built already" in said.out
-    assert "stage-depends-onsite is built already" in said.out
+    assert "stage-depends is built already" in said.out
     assert "stage-onsite is built already" not in said.out
 
     assert _build(tmp_path, dist, config) == MADE
@@ -106,6 +108,18 @@ def test_a_stage_that_was_changed_and_changed_back_while_it_failed_is_made_anew(
         _build(tmp_path, dist, config)
     script(step, SCRIPTS["stage-tundev/00-packages/00-run.sh"])
     assert _build(tmp_path, dist, config) == MADE
+
+
+def test_what_both_roles_need_is_made_once(
+    tmp_path: Path, dist: Path, config: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert _build(tmp_path, dist, config) == MADE
+    capfd.readouterr()
+    master = Recipe(Role.MASTER, base=Base.DEBIAN)
+    assert _build(tmp_path, dist, config, master) == MADE.replace("onsite", "master")
+    said = capfd.readouterr().out
+    assert "stage-debian is built already" in said
+    assert "stage-depends is built already" in said
 
 
 def test_no_build_begins_without_the_packages(tmp_path: Path, dist: Path, config: Path) -> None:

@@ -2,8 +2,3 @@
 # The kernel comes with an image, not by apt: its initrd and the boot partition belong to it.
 
 install -Dm644 files/hold.pref "${ROOTFS_DIR}/etc/apt/preferences.d/tundev-image"
-
-# mmdebstrap has cleared the lists; the next stages install from them.
-on_chroot <<'EOF'
-apt-get --option Acquire::Retries=3 update
-EOF

@@ -57,6 +57,13 @@ find "${ROOTFS_DIR}" -xdev -type f -perm /6000 -printf '/%P\n' |
     sed 's/.*/dpkg-statoverride --force-all --quiet --update --add root root 0755 "&"/' |
     on_chroot
 
+# The guest agent (only in QEMU, of the Debian base) would tell of each question whether a command has ended.
+if [ -e "${ROOTFS_DIR}/usr/lib/systemd/system/qemu-guest-agent.service" ]; then
+    quiet="${ROOTFS_DIR}/etc/systemd/system/qemu-guest-agent.service.d/quiet.conf"
+    install -d "$(dirname "${quiet}")"
+    printf '[Service]\nLogLevelMax=notice\n' >"${quiet}"
+fi
+
 # It runs what ifupdown has in /etc/network, which is not installed: a warning at each change of a link.
 rm -f "${ROOTFS_DIR}/etc/NetworkManager/dispatcher.d/01-ifupdown"
 

@@ -1,6 +1,8 @@
 #!/bin/bash -e
 # As much of pi-gen as our stages and image/build.py use, so that tests build images without it: the
 # configuration, the order of a stage's steps, the environment and functions of a step, what is logged.
+# What pi-gen copies for each stage, a whole root, is here laid over the stage before (overlayfs), in the
+# build's own mount namespace: what a stage itself writes is in its folder `upper`.
 
 log() {
     date +"[%T] $*"
@@ -26,8 +28,9 @@ unmount() {
 }
 
 copy_previous() {
-    mkdir -p "${ROOTFS_DIR}"
-    rsync -aHAXx --exclude var/cache/apt/archives "${PREV_ROOTFS_DIR}/" "${ROOTFS_DIR}/"
+    mkdir -p "${ROOTFS_DIR}" "${STAGE_WORK_DIR}/upper" "${STAGE_WORK_DIR}/work"
+    mount -t overlay -o "lowerdir=${LAYERS},upperdir=${STAGE_WORK_DIR}/upper,workdir=${STAGE_WORK_DIR}/work" \
+        overlay "${ROOTFS_DIR}"
 }
 
 run_step() {
@@ -35,9 +38,9 @@ run_step() {
     *-packages-nr)
         packages=$(tr '\n' ' ' <"${step}")
         if [ -n "${packages// /}" ]; then
-            on_chroot <<EOF
+            on_chroot <<EOI
 apt-get install --no-install-recommends -y ${packages}
-EOF
+EOI
         fi
         ;;
     *) (cd "$(dirname "${step}")" && "${step}") ;;
@@ -50,7 +53,7 @@ run_stage() {
     ROOTFS_DIR="${STAGE_WORK_DIR}/rootfs"
     mkdir -p "${STAGE_WORK_DIR}"
     if [ ! -f "${STAGE_DIR}/SKIP" ]; then
-        rm -rf --one-file-system "${ROOTFS_DIR}"
+        rm -rf --one-file-system "${ROOTFS_DIR}" "${STAGE_WORK_DIR}/upper" "${STAGE_WORK_DIR}/work"
         for step in "${STAGE_DIR}/prerun.sh" "${STAGE_DIR}"/*/[0-9][0-9]-*; do
             [ -e "${step}" ] || continue
             log "Begin ${step}"
@@ -58,6 +61,11 @@ run_stage() {
             log "End ${step}"
         done
         unmount
+    fi
+    if [ -d "${STAGE_WORK_DIR}/upper" ]; then
+        LAYERS="${STAGE_WORK_DIR}/upper:${LAYERS}"
+    else
+        LAYERS="${ROOTFS_DIR}"
     fi
     PREV_ROOTFS_DIR="${ROOTFS_DIR}"
     log "End ${STAGE_DIR}"

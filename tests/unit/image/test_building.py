@@ -87,6 +87,15 @@ def test_a_stage_is_done_again_when_something_below_it_or_in_it_changes(tmp_path
     assert keys(stages, ["another pin"], [deb])["stage0"] != third["stage0"]
 
 
+def test_a_role_has_a_stage_of_its_own_for_what_only_its_packages_need(tmp_path: Path) -> None:
+    recipe = Recipe(Role.MASTER, base=Base.DEBIAN)
+    shared = [tmp_path / "stage-debian", tmp_path / "stage-depends"]
+    assert recipe.stages(tmp_path, tmp_path) == [*shared, tmp_path / "stage-master"]
+    own = tmp_path / "stage-depends-master"
+    own.mkdir()
+    assert recipe.stages(tmp_path, tmp_path) == [*shared, own, tmp_path / "stage-master"]
+
+
 def test_the_packages_must_be_built_first(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="make deb"):
         build.packages_in(Recipe(Role.ONSITE), tmp_path)
