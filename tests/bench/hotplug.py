@@ -5,15 +5,14 @@ from __future__ import annotations
 import statistics
 
 from tests.bench.figures import Figure
-from tests.image.desk import ADAPTERS, Desk
+from tests.image.desk import ADAPTERS, desk_alone
 
 PLUGS = 5
 
 
 def hotplug() -> list[Figure]:
     """In seconds of a master in QEMU, which does as much in one as tests.image.guest says."""
-    with Desk("benchdesk") as desk:
-        desk.boot()
+    with desk_alone("benchdesk") as desk:
         times = []
         for _ in range(PLUGS):
             _, seconds = desk.plug_for_lease(ADAPTERS[0])

@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
+from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
-from tests.image.disk import disk_of
-from tests.image.guest import Guest
-from tests.lab.clean import clean
-from tests.lab.host import wait_until
+from tests.image.device import DEADLINE, Device, device
+from tests.lab.host import delete_netns, wait_until
 from tests.lab.lab import Lab
 from tests.lab.laptop import INTERFACE, Laptop, Lease
-from tests.lab.place import Place
 from tests.lab.process import LabError
-from tests.lab.roles import DIST, Role
+from tests.lab.topology import topology
 from vtunlib.namespace import inside
+from vtunlib.tunnel import Role
 
-MASTER = "master"
+ACCOUNT = "rpi1301"
 SPARE = "spare0"
 """In the laptop's namespace: the other end of the cable of an adapter that the laptop is not in."""
 
@@ -49,16 +47,6 @@ ADAPTERS = (
 SWITCH_CONFIGURATION = "echo 2 > $(ls /sys/bus/usb/devices/1-?/bConfigurationValue)"
 """A usb-net's second USB configuration is RNDIS; its first is CDC Ethernet."""
 
-SERVICES = ("tundev-uplink@master", "secondary-if-watcher", "masterdev", "masterdev-web")
-
-# Nothing answers at TEST-NET-1 (RFC 5737): the desk's uplink leads nowhere.
-_CONFIGURATION = """\
-[rdv]
-server = "192.0.2.1"
-account = "rpi1200"
-host_key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGzSfdB1DIFYpq6GCxyYLdgMPN7PqsPGcJLTGZTfrC6Q"
-"""
-
 
 def _frames(interface: str) -> socket.socket:
     """What comes and goes on an interface."""
@@ -70,45 +58,16 @@ def _frames(interface: str) -> socket.socket:
 
 
 class Desk:
-    """In use from `boot` to the end of the block."""
+    """`master` runs in the laptop's network namespace."""
 
-    PATIENCE: ClassVar = 120.0
+    PATIENCE: ClassVar = 240.0
     """Seconds of the host for what takes the guest a few of its own."""
 
-    laptop: Laptop
-    master: Guest
-
-    def __init__(self, name: str, dist: Path = DIST) -> None:
-        self._name = name
-        self._dist = dist
-        self._undo = ExitStack()
+    def __init__(self, master: Device, laptop: Laptop) -> None:
+        self.device = master
+        self.master = master.guest
+        self.laptop = laptop
         self._plugged: list[Adapter] = []
-
-    def __enter__(self) -> Desk:
-        disk = disk_of(Role.MASTER, self._dist)
-        with ExitStack() as undo:
-            place = undo.enter_context(Place(self._name))
-            clean(place)  # what an interrupted desk of this name left
-            undo.callback(clean, place)
-            place.mount()
-            self.laptop = Laptop(place, "laptop")
-            self.laptop.create()
-            undo.callback(self.laptop.end_programs)
-            for cable in (INTERFACE, SPARE):
-                self.laptop.ip(f"tuntap add dev {cable} mode tap", f"link set {cable} up")
-            folder = place.path / MASTER
-            folder.mkdir()
-            self.master = undo.enter_context(Guest(MASTER, self.laptop, disk, folder))
-            self._undo = undo.pop_all()
-        return self
-
-    def boot(self) -> list[str]:
-        """Boot the master and configure it as a field engineer does; the units that failed."""
-        self.master.boot()
-        configure = "umask 027; cat > /etc/tundev/tundev.toml; chgrp tundev /etc/tundev/tundev.toml"
-        self.master.run(["sh", "-c", configure], stdin=_CONFIGURATION)
-        self.master.run(["systemctl", "restart", *SERVICES])
-        return self.master.failed_units()
 
     def plug(self, adapter: Adapter) -> None:
         """Into the master."""
@@ -155,6 +114,29 @@ class Desk:
             f"link set {INTERFACE} up",
         )
 
+    @contextmanager
+    def session(self, onsite: str, mode: str) -> Iterator[None]:
+        """A session with that account.
+
+        The RDV gives one 30 s of its own clock to come up, in which a busy machine emulates few of the
+        devices' own: then it is asked for again.
+        """
+        connect = ["masterdev", "connect", onsite, "-m", mode, "--detach"]
+        tried = []
+
+        def connected() -> bool:
+            tried.append(self.master.run(connect, check=False))
+            return tried[-1].code == 0
+
+        try:
+            wait_until(connected, what=f"a session: {connect}", deadline=DEADLINE, every=1.0)
+        except LabError as error:
+            raise LabError(f"{error}; {tried[-1].err}") from None
+        try:
+            yield
+        finally:
+            self.master.run(["masterdev", "disconnect"], check=False)
+
     def port(self) -> dict[str, Any]:
         """The technician's port, as its service tells of it."""
         return Lab.port(self.master)
@@ -179,7 +161,30 @@ class Desk:
         """The port, once it is in that state."""
         return self.waits_for(lambda port: port.get("state") == state, what=f"the port is {state}")
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._undo.close()
+
+@contextmanager
+def desk_of(lab: Lab, folder: Path) -> Iterator[Desk]:
+    """A desk on the first support LAN of the lab, its master switched off; `folder` is for the card."""
+    laptop = Laptop(lab.place, "technician")
+    laptop.create()
+    for cable in (INTERFACE, SPARE):
+        laptop.ip(f"tuntap add dev {cable} mode tap", f"link set {cable} up")
+    uplink = lab.switches[lab.plan.desks[0].lan.name]
+    try:
+        with device(lab, Role.MASTER, ACCOUNT, uplink, laptop, folder) as master:
+            yield Desk(master, laptop)
+    finally:
+        laptop.end_programs()
+        delete_netns([laptop.netns])
+
+
+@contextmanager
+def desk_alone(name: str) -> Iterator[Desk]:
+    """A desk whose master has booted, in a lab of that name with nobody else but the RDV."""
+    with Lab(topology(sites=0), name=name) as lab, TemporaryDirectory() as folder:
+        lab.install()
+        lab.build()
+        lab.start_rdv()
+        with desk_of(lab, Path(folder)) as desk:
+            desk.device.boot()
+            yield desk

@@ -1,8 +1,9 @@
 """A machine in QEMU: booted, asked, given things and taken them away, gone at the end of the block.
 
 Its clock. With `-icount` QEMU counts a fixed time for each instruction, so a second of the
-guest is the same work on an idle host and on a busy one. While the guest has nothing to do
-its clock goes with the host's, as the clock of whoever it waits for does.
+guest is the same work on an idle host and on a busy one, where none of its own deadlines comes
+sooner. While the guest has nothing to do its clock goes with the host's, as the clock of
+whoever it waits for does.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from tests.image.agent import DEADLINE, PORT, Agent
 from tests.image.card import Disk
 from tests.image.channel import Channel, Message, Port
 from tests.image.monitor import Monitor
-from tests.lab.host import Host
+from tests.lab.host import Host, Switch
 from tests.lab.process import LabError, Program, Result
 
 BOOT_DEADLINE = 400.0
@@ -36,9 +37,9 @@ _DRIVERS = "modprobe.blacklist=cdc_subset"
 class Guest:
     """`host` is whose network namespace QEMU runs in: its tap devices are what adapters are wired to.
 
-    The uplink is QEMU's own, with DHCP and a router; beyond that is what the namespace reaches. Not
-    `paced`, its clock is the host's and it runs as fast as that lets it: for what is not measured.
-    `more` are words of QEMU's for what else the machine has, or has otherwise.
+    Its uplink is a port of the switch; without one it is QEMU's own, with DHCP and a router, and beyond
+    that is what the namespace reaches. `more` are words of QEMU's for what else the machine has, or has
+    otherwise.
     """
 
     def __init__(
@@ -48,15 +49,14 @@ class Guest:
         disk: Disk,
         folder: Path,
         *,
-        paced: bool = True,
+        uplink: Switch | None = None,
         more: Sequence[str] = (),
     ) -> None:
         self.name = name
         self._host = host
         self._disk = disk
         self._folder = folder
-        steady = ["-smp", "1", "-accel", "tcg", "-icount", f"shift={INSTRUCTION_SHIFT},sleep=on"]
-        self._pace = steady if paced else ["-smp", "2", "-accel", "tcg,thread=multi"]
+        self._uplink = uplink
         self._more = more
         self._console = folder / "console.log"
         self.monitor: Monitor
@@ -67,7 +67,8 @@ class Guest:
     def _argv(self, monitor: Port, agent: Port) -> list[str]:
         return [
             *("qemu-system-aarch64", "-nodefaults", "-no-user-config", "-display", "none"),
-            *("-machine", "virt", "-cpu", CPU, "-m", MEMORY, *self._pace),
+            *("-machine", "virt", "-cpu", CPU, "-m", MEMORY, "-smp", "1"),
+            *("-accel", "tcg", "-icount", f"shift={INSTRUCTION_SHIFT},sleep=on"),
             *("-kernel", str(self._disk.kernel), "-initrd", str(self._disk.initrd)),
             *("-append", self._command_line()),
             *("-serial", f"file:{self._console}", "-S"),
@@ -77,10 +78,15 @@ class Guest:
             *("-device", f"virtserialport,id=agent,chardev=agent,name={PORT}"),
             *("-drive", f"if=none,id=root,{self._disk.drive}"),
             *("-device", "virtio-blk-pci,drive=root", "-device", "virtio-rng-pci"),
-            *("-netdev", "user,id=uplink", "-device", "virtio-net-pci,netdev=uplink,romfile="),
+            *("-netdev", f"{self._cable()},id=uplink"),
+            *("-device", "virtio-net-pci,netdev=uplink,romfile="),
             *("-device", "qemu-xhci,id=usb"),
             *self._more,
         ]
+
+    def _cable(self) -> str:
+        # A tap of QEMU's own making, which goes with it.
+        return f"tap,ifname={self.name},script=no,downscript=no" if self._uplink else "user"
 
     def _command_line(self) -> str:
         return f"{self._disk.command_line} console=ttyAMA0 quiet {_DRIVERS}"
@@ -99,6 +105,8 @@ class Guest:
             self._qemu = self._host.start(self._argv(monitor, agent))
             self.monitor = Monitor(self._accept(monitor))
             self._agent = Agent(self._accept(agent), self.name)
+            if self._uplink:
+                self._uplink.take(self._host, self.name)
             self.monitor.command("cont")
         except LabError as error:
             raise self._not_booted(error) from None

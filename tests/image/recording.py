@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.image.desk import ADAPTERS, SWITCH_CONFIGURATION, Desk
+from tests.image.desk import ADAPTERS, SWITCH_CONFIGURATION, Desk, desk_alone
 from tests.image.guest import Guest
 
 _TOLD = "/run/recorded"
@@ -73,6 +73,5 @@ def _unplug(master: Guest) -> None:
 
 
 if __name__ == "__main__":
-    with Desk("recording") as made:
-        made.master.boot()
+    with desk_alone("recording") as made:
         record(made, Path(sys.argv[1]))

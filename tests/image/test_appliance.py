@@ -1,89 +1,90 @@
-"""An onsite's image as the build makes it: its stages, its boot partition, its own kernel and initrd."""
+"""Each role's image as it is after its first boot: its stages, its boot partition, its kernel and initrd."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator
-from contextlib import ExitStack
 
 import pytest
 
 from image.layout import DATA
-from tests.image.card import ROOM, card_of, image_of
+from tests.image.card import ROOM
+from tests.image.conftest import Devices
 from tests.image.guest import Guest
-from tests.lab.clean import clean
-from tests.lab.host import Host
-from tests.lab.place import Place
 from vtunlib.tunnel import Role
 
-# Nothing answers at TEST-NET-1 (RFC 5737).
-BUNDLE = """\
-[rdv]
-server = "192.0.2.1"
-account = "rpi1100"
-host_key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGzSfdB1DIFYpq6GCxyYLdgMPN7PqsPGcJLTGZTfrC6Q"
-
-[onsite]
-location = "boiler room"
-"""
-DEADLINE = 600.0  # seconds of this machine's clock for a boot by emulation, beside other work
+AGENTS = {
+    Role.ONSITE: ["onsitedev"],
+    Role.MASTER: ["masterdev", "masterdev-web", "secondary-if-watcher"],
+}
 
 
-@pytest.fixture(scope="module")
-def device(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guest]:
-    """The onsite, booted from its card for the first time."""
-    image = image_of(Role.ONSITE)
-    with ExitStack() as undo:
-        place = undo.enter_context(Place("card"))
-        clean(place)  # what an interrupted run left
-        undo.callback(clean, place)
-        place.mount()
-        host = Host(place, "site")
-        host.create()
-        undo.callback(host.end_programs)
-        disk = card_of(image, BUNDLE, tmp_path_factory.mktemp("card"))
-        guest = undo.enter_context(Guest("onsite", host, disk, host.path, paced=False))
-        guest.boot(deadline=DEADLINE)
-        yield guest
+@pytest.fixture(params=list(Role))
+def role(request: pytest.FixtureRequest) -> Role:
+    """Each of them."""
+    return Role(request.param)
 
 
-def _said(device: Guest, *argv: str) -> str:
-    return device.run(argv).out.strip()
+@pytest.fixture
+def guest(devices: Devices, role: Role) -> Guest:
+    """The device of that role."""
+    return {Role.ONSITE: devices.onsite.guest, Role.MASTER: devices.desk.master}[role]
 
 
-def test_it_boots_and_no_unit_fails(device: Guest) -> None:
-    assert device.failed_units() == []
+def said(guest: Guest, *argv: str) -> str:
+    """What a command in it says."""
+    return guest.run(argv).out.strip()
 
 
-def test_its_root_is_read_only_and_its_boot_partition_mounted(device: Guest) -> None:
-    assert _said(device, "findmnt", "-n", "-o", "OPTIONS", "/").split(",")[0] == "ro"
-    assert _said(device, "findmnt", "-n", "-o", "SOURCE,FSTYPE", "/boot/firmware").split() == [
-        "/dev/vda1",
-        "vfat",
-    ]
+def test_it_boots_and_no_unit_fails(devices: Devices, role: Role) -> None:
+    assert devices.failed[role] == []
 
 
-def test_its_data_partition_fills_the_card(device: Guest) -> None:
-    assert int(_said(device, "findmnt", "-n", "-b", "-o", "SIZE", "/var/lib/tundev")) > DATA + ROOM // 2
+def test_its_data_partition_fills_the_card(guest: Guest) -> None:
+    size = said(guest, "findmnt", "--noheadings", "--bytes", "--output", "SIZE", "/var/lib/tundev")
+    assert int(size) > DATA + ROOM // 2
 
 
-def test_its_agent_runs(device: Guest) -> None:
-    assert _said(device, "systemctl", "is-active", "onsitedev.service") == "active"
+def test_its_root_is_read_only_and_its_boot_partition_mounted(guest: Guest) -> None:
+    mounted = {
+        target: (source, kind, options.split(",")[0])
+        for target, source, kind, options in (
+            line.split() for line in said(guest, "findmnt", "--noheadings", "--raw", "--real").splitlines()
+        )
+    }
+    assert mounted["/"][1:] == ("ext4", "ro")
+    assert mounted["/boot/firmware"] == ("/dev/vda1", "vfat", "ro")
+    assert mounted["/var/lib/tundev"] == ("/dev/vda4", "ext4", "rw")
 
 
-def test_its_clock_is_not_before_the_image_s_date(device: Guest) -> None:
-    now, made = (
-        int(_said(device, *argv)) for argv in (("date", "+%s"), ("stat", "-c", "%Y", "/usr/lib/clock-epoch"))
-    )
-    assert now >= made
+def test_its_agents_run(guest: Guest, role: Role) -> None:
+    states = said(guest, "systemctl", "is-active", *AGENTS[role]).split()
+    assert states == ["active"] * len(AGENTS[role])
 
 
-def test_it_has_an_identity_of_its_own_and_lets_nobody_in(device: Guest) -> None:
-    assert len(_said(device, "cat", "/etc/machine-id")) == 32
-    listening = _said(device, "ss", "--listening", "--tcp", "--numeric", "--no-header")
-    assert ":22 " not in listening
-    assert device.run(["swapon", "--show", "--noheadings"]).out == ""
+def test_its_clock_is_not_before_the_image_s_date(guest: Guest) -> None:
+    assert guest.clock() >= int(said(guest, "stat", "--format=%Y", "/usr/lib/clock-epoch"))
 
 
-def test_it_knows_its_own_version(device: Guest) -> None:
-    release = device.run(["cat", "/etc/os-release"]).out
-    assert "IMAGE_ID=tundev-onsite-arm64-debian" in release
+def test_it_has_an_identity_of_its_own(devices: Devices) -> None:
+    """Its host name is the account's; its machine-id is written down, not laid over an empty file."""
+    identities = {}
+    for account, guest in (
+        (devices.onsite.account, devices.onsite.guest),
+        (devices.desk.device.account, devices.desk.master),
+    ):
+        assert said(guest, "uname", "--nodename") == account
+        identities[account] = said(guest, "cat", "/etc/machine-id")
+        assert len(identities[account]) == 32
+        assert guest.run(["mountpoint", "--quiet", "/etc/machine-id"], check=False).code != 0
+    assert len(set(identities.values())) == len(identities)
+
+
+def test_it_lets_nobody_in_and_swaps_nothing(guest: Guest) -> None:
+    """Without a key in [login] no sshd runs."""
+    assert ":22 " not in said(guest, "ss", "--listening", "--tcp", "--numeric", "--no-header")
+    assert said(guest, "swapon", "--show", "--noheadings") == ""
+
+
+def test_it_knows_its_own_version(guest: Guest, role: Role) -> None:
+    release = said(guest, "cat", "/etc/os-release").splitlines()
+    assert f"IMAGE_ID=tundev-{role}-arm64-debian" in release
+    installed = said(guest, "dpkg-query", "--show", "--showformat=${Version}", "tundev-image")
+    assert f"IMAGE_VERSION={installed}" in release

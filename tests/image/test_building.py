@@ -132,4 +132,4 @@ def test_only_the_product_is_exported(tmp_path: Path, dist: Path, config: Path) 
     """pi-gen exports each stage that asks for it, as its own stage 2 does, unless it is told not to."""
     _build(tmp_path, dist, config)
     told = (tmp_path / "top/pi-gen-config").glob("*/SKIP_IMAGES")
-    assert {path.parent.name for path in told} == {"stage-debian", "stage-depends-onsite"}
+    assert {path.parent.name for path in told} == {"stage-debian", "stage-depends"}

@@ -1,45 +1,75 @@
-"""A field engineer's whole work: the image, the bundle on it, power. The device is online."""
+"""A field engineer's whole work: the image, the bundle on it, power. The device is online, and stays so."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from pathlib import Path
 
-from image.layout import read as layout_of
-from tests.image.card import card_of, image_of
-from tests.image.guest import Guest
-from tests.lab.host import wait_until
+import pytest
+
+from image.provisioning import NAME
+from tests.image.card import faults, text_on
+from tests.image.conftest import Devices
+from tests.image.desk import ADAPTERS, Desk
+from tests.image.device import Device
 from tests.lab.lab import Lab
-from tests.lab.process import run
-from tests.lab.topology import RDV
-from vtunlib.tunnel import Role
+from tests.lab.topology import CAMERA, CUSTOMER_LAN, DOWNLOAD
 
-ACCOUNT = "rpi1300"
-DEADLINE = 600.0  # seconds of this machine's clock: a first boot by emulation, beside other work
+CUTS = 3
 
 
-def test_an_onsite_s_card_enrols_survives_power_cuts_and_keeps_no_secret(lab: Lab, tmp_path: Path) -> None:
-    image = image_of(Role.ONSITE)
-    file = f"/root/{ACCOUNT}.toml"
-    add = ["rdv-admin", "device", "add", ACCOUNT, "--role", "onsite", "--location", "cellar"]
-    lab.rdv.run([*add, "--server", str(RDV.ip), "--bundle", file])
-    try:
-        disk = card_of(image, lab.rdv.run(["cat", file]).out, tmp_path)
-        with Guest("onsite", lab.camera, disk, tmp_path, paced=False) as guest:
-            guest.boot(deadline=DEADLINE)
-            wait_until(lambda: ACCOUNT in lab.online(), what="online", deadline=DEADLINE, every=1.0)
-            assert guest.failed_units() == []
-            # The power is cut in the middle of whatever it does, a moment after it came online.
-            for _ in range(3):
-                guest.stop()
-                wait_until(lambda: ACCOUNT not in lab.online(), what="offline", deadline=120.0, every=1.0)
-                guest.boot(deadline=DEADLINE)
-                wait_until(lambda: ACCOUNT in lab.online(), what="online again", deadline=DEADLINE, every=1.0)
-            assert guest.failed_units() == []
-        boot = f"{disk.image}@@{layout_of(disk.image).partitions[0].start}"
-        left = run(["mtype", "-i", boot, "::/tundev.toml"]).out
-        assert ACCOUNT in left
-        assert "PRIVATE KEY" not in left
-        # What it tells of itself there is late by minutes, for the card's sake: that it does is what counts.
-        assert "This device at 20" in run(["mtype", "-i", boot, "::/tundev-status.txt"]).out
-    finally:
-        lab.rdv.run(["rdv-admin", "device", "remove", ACCOUNT], check=False)
+def test_each_has_enrolled_with_a_key_of_its_own(devices: Devices, whole_lab: Lab) -> None:
+    for device in (devices.onsite, devices.desk.device):
+        show = ["rdv-admin", "device", "show", device.account, "--json"]
+        shown = json.loads(whole_lab.rdv.run(show).out)
+        assert (shown["online"], shown["enrolment"], shown["one_time_until"]) == (True, "enrolled", None)
+        key = device.guest.run(["cat", "/etc/tundev/id_ed25519.pub"]).out
+        assert shown["key"] == " ".join(key.split()[:2])
+
+
+@pytest.fixture(scope="module")
+def plugged(devices: Devices) -> Iterator[Desk]:
+    """The desk, with an adapter in the master and the laptop's cable in that."""
+    desk = devices.desk
+    desk.plug(ADAPTERS[0])
+    yield desk
+    desk.unplug_all()
+    desk.becomes("absent")
+
+
+@pytest.mark.parametrize("mode", ["L3", "L2"])
+def test_the_laptop_behind_the_master_reaches_a_camera_on_the_onsite_s_lan(
+    devices: Devices, plugged: Desk, whole_lab: Lab, mode: str
+) -> None:
+    laptop, camera = plugged.laptop, whole_lab.camera
+    plugged.becomes("ready")
+    with plugged.session(devices.onsite.account, mode):
+        lease = laptop.dhcp(deadline=plugged.PATIENCE)
+        assert (lease.address.network == CUSTOMER_LAN) == (mode == "L2")
+        assert laptop.fetch(f"http://{CAMERA}/", deadline=plugged.PATIENCE).out == camera.page()
+
+
+def test_an_onsite_survives_power_cuts_and_its_card_keeps_no_secret(
+    devices: Devices, plugged: Desk, tmp_path: Path
+) -> None:
+    """The first one in the middle of a download, the next ones a moment after its boot."""
+    onsite = devices.onsite
+    plugged.becomes("ready")
+    with plugged.session(onsite.account, "L3"):
+        plugged.laptop.dhcp(deadline=plugged.PATIENCE)
+        download = ["curl", "--verbose", "--output", "/dev/null", f"http://{CAMERA}/{DOWNLOAD}"]
+        with plugged.laptop.start(download) as downloading:
+            downloading.wait_line("200 OK", deadline=plugged.PATIENCE)
+            _cut_and_back(onsite, tmp_path)
+    for _ in range(CUTS - 1):
+        _cut_and_back(onsite, tmp_path)
+    left = text_on(onsite.disk.image, NAME)
+    assert onsite.account in left
+    assert "PRIVATE KEY" not in left
+
+
+def _cut_and_back(device: Device, folder: Path) -> None:
+    device.guest.stop()
+    assert faults(device.disk.image, folder / "part") == []
+    assert device.boot() == []

@@ -1,6 +1,6 @@
-"""Real hotplug: a master in QEMU with the package installed, and USB adapters that come and go there.
+"""Real hotplug: the master's image in QEMU, and USB adapters that come and go there.
 
-One machine for all tests of this file, as it is on a desk.
+One machine for all tests, as it is on a desk.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from ipaddress import IPv4Address
 
 import pytest
 
+from tests.image.conftest import Devices
 from tests.image.desk import ADAPTERS, SWITCH_CONFIGURATION, Desk
 from tests.lab.laptop import INTERFACE
 from tests.lab.snapshot import Snapshot, snapshot, wait_as_before
@@ -20,18 +21,16 @@ WITHIN = 3.0
 
 
 @pytest.fixture(scope="module")
-def used_desk() -> Iterator[tuple[Desk, Snapshot]]:
-    """The desk, and its master as it is without an adapter."""
-    with Desk("image") as desk:
-        assert desk.boot() == []
-        desk.becomes("absent")
-        yield desk, snapshot(desk.master)
+def before(devices: Devices) -> Snapshot:
+    """The master as it is without an adapter."""
+    devices.desk.becomes("absent")
+    return snapshot(devices.desk.master)
 
 
 @pytest.fixture
-def desk(used_desk: tuple[Desk, Snapshot]) -> Iterator[Desk]:
+def desk(devices: Devices, before: Snapshot) -> Iterator[Desk]:
     """Nothing plugged in, and afterwards nothing left of what was."""
-    made, before = used_desk
+    made = devices.desk
     yield made
     made.unplug_all()
     made.becomes("absent")

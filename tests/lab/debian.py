@@ -11,7 +11,7 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,39 +31,30 @@ class Recipe:
     packages: tuple[str, ...]
     finish: str
     """Shell commands for the new root, `$1`, when all packages are in it."""
-    begin: str = ""
-    """Shell commands for the root as it is when the essential packages are in it, and no other."""
-    architecture: str = ""
-    """Debian's name of it; empty for this machine's. Another one needs binfmt_misc."""
 
     @property
     def key(self) -> str:
         """The name under which it is kept."""
-        text = "\n".join([SUITE, self.architecture, self.begin, self.finish, *self.packages])
+        text = f"{SUITE}\n\n\n" + "\n".join([self.finish, *self.packages])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def depends(control: str, packages: Iterable[str] = ()) -> list[str]:
-    """What `packages` of a debian/control (all by default) ask for: first alternatives, our own left out."""
+def depends(control: str) -> list[str]:
+    """What the packages of a debian/control ask for: first alternatives, our own left out."""
     own = set(re.findall(r"^(?:Package|Source):\s*(\S+)", control, re.M))
-    wanted = set(packages) or own
     found = set()
-    for paragraph in re.split(r"\n\s*\n", control):
-        named = re.search(r"^Package:\s*(\S+)", paragraph, re.M)
-        if not named or named[1] not in wanted:
-            continue
-        for field in re.findall(r"^(?:Pre-)?Depends:((?:.*\n)(?:[ \t].*\n)*)", f"{paragraph}\n", re.M):
-            for clause in field.replace("\n", " ").split(","):
-                name = re.sub(r"\(.*?\)|\[.*?\]|<.*?>", "", clause.split("|")[0]).strip().split(":")[0]
-                if name and "$" not in name and not name.startswith("#"):
-                    found.add(name)
+    for field in re.findall(r"^(?:Pre-)?Depends:((?:.*\n)(?:[ \t].*\n)*)", f"{control}\n", re.M):
+        for clause in field.replace("\n", " ").split(","):
+            name = re.sub(r"\(.*?\)|\[.*?\]|<.*?>", "", clause.split("|")[0]).strip().split(":")[0]
+            if name and "$" not in name and not name.startswith("#"):
+                found.add(name)
     return sorted(found - own)
 
 
-def our_depends(packages: Iterable[str] = ()) -> list[str]:
+def our_depends() -> list[str]:
     """As `depends`, of this repository's packages."""
     control = REPOSITORY / "debian" / "control"
-    return depends(control.read_text(encoding="utf-8"), packages) if control.exists() else []
+    return depends(control.read_text(encoding="utf-8")) if control.exists() else []
 
 
 def _sources() -> list[str]:
@@ -96,50 +87,39 @@ def held(cache: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def kept_root(recipe: Recipe, cache: Path, *, within: Sequence[str] = (), fresh: bool = False) -> Path:
-    """The root of the recipe in `cache`, made if there is none yet or `fresh` asks for it.
-
-    `within`: what to put before mmdebstrap so that it runs where it can.
-    """
+def kept_root(recipe: Recipe, cache: Path, *, fresh: bool = False) -> Path:
+    """The root of the recipe in `cache`, made if there is none yet or `fresh` asks for it."""
     with held(cache):
         root = cache / recipe.key / "root"
         if fresh or not root.is_dir():
-            _build(recipe, root, within)
+            _build(recipe, root)
             forget_old([path for path in cache.iterdir() if path.is_dir()], root.parent, KEPT)
         os.utime(root.parent)
         return root
 
 
-def _build(recipe: Recipe, root: Path, within: Sequence[str]) -> None:
+def _build(recipe: Recipe, root: Path) -> None:
     part = root.with_name("root.part")
     for old in (part, root):
         shutil.rmtree(old, ignore_errors=True)
     root.parent.mkdir(parents=True, exist_ok=True)
-    hooks = {}
-    for name in ("begin", "finish"):
-        hooks[name] = root.parent / f"{name}.sh"
-        hooks[name].write_text(f"set -eu\n{getattr(recipe, name)}", encoding="utf-8")
-    what = f"{recipe.architecture} root" if recipe.architecture else "base root"
-    print(f"lab: making the {what} ({len(recipe.packages)} packages, once)", flush=True)
-    # check/qemu asks for a program of its own (arch-test): the first program that cannot run says it too.
-    foreign = [f"--architectures={recipe.architecture}", "--skip=check/qemu"] if recipe.architecture else []
+    finish = root.parent / "finish.sh"
+    finish.write_text(f"set -eu\n{recipe.finish}", encoding="utf-8")
+    print(f"lab: making the base root ({len(recipe.packages)} packages, once)", flush=True)
     run(
         [
-            *within,
             "mmdebstrap",
             "--quiet",
             "--variant=apt",
-            *foreign,
             f"--include={','.join(recipe.packages)}",
             *_proxies(),
-            f'--essential-hook=sh {hooks["begin"]} "$1"',
-            f'--customize-hook=sh {hooks["finish"]} "$1"',
+            f'--customize-hook=sh {finish} "$1"',
             SUITE,
             str(part),
             "-",
         ],
         stdin="\n".join(_sources()) + "\n",
-        deadline=1800 if foreign else 900,
+        deadline=900,
     )
     if not (part / "usr/lib/systemd/systemd").exists():
         raise LabError(f"mmdebstrap made no bootable root in {part}")

@@ -104,6 +104,11 @@ class Switch(Host):
         self.ip(f"link set {port} master lan")
         return port
 
+    def take(self, host: Host, interface: str) -> None:
+        """The interface that a program of the host has made is a port of this switch from now on."""
+        host.ip(f"link set {interface} netns {self.netns}")
+        self.ip(f"link set {interface} master lan", f"link set {interface} up")
+
 
 def in_netns(pid: int, netns: str) -> bool:
     """Whether the process is there and the namespace is its network."""

@@ -18,6 +18,13 @@ from tests.lab.process import LabError
 _UNITS = ["rdv*", "tundev*", "onsitedev*", "masterdev*", "secondary-if-watcher*"]
 # A device that has ever dialled by TLS keeps how.
 _FILES = ["/run/rdv", "/run/tundev", "-not", "-path", "/run/tundev/tls.json"]
+# A device has the library of nft(8), and not the program.
+_RULESET = """\
+import nftables
+nft = nftables.Nftables()
+nft.set_stateless_output(True)
+print(nft.cmd("list ruleset")[1], end="")
+"""
 _PROGRAMS = {"vtund", "ssh", "sshd", "nc", "nc.openbsd", "dnsmasq"}
 
 
@@ -95,7 +102,7 @@ def _lines(host: Runs, argv: list[str]) -> tuple[str, ...]:
 def _nftables(host: Runs) -> tuple[str, ...]:
     """Rules with their table and place in it; which table was made first does not matter."""
     found, table, number = [], "", 0
-    for line in host.run(["nft", "-s", "list", "ruleset"], check=False).out.splitlines():
+    for line in host.run(["/usr/bin/python3", "-c", _RULESET], check=False).out.splitlines():
         if line.startswith("table "):
             table, number = line.removesuffix(" {"), 0
         number += 1

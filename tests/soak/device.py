@@ -9,12 +9,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.image.device import added
 from tests.image.guest import Guest
 from tests.lab.host import wait_until
 from tests.lab.lab import Lab
-from tests.lab.topology import RDV
 from tests.soak.card import Card
 from tundev.firstboot.boot_partition import STATUS
+from vtunlib.tunnel import Role
 
 ACCOUNT = "rpi1300"
 DEADLINE = 900.0
@@ -85,24 +86,11 @@ class Device:
 
 
 @contextmanager
-def added(lab: Lab) -> Iterator[str]:
-    """The RDV knows the device; its bundle, whose one-time key is good for one card."""
-    file = f"/root/{ACCOUNT}.toml"
-    add = ["rdv-admin", "device", "add", ACCOUNT, "--role", "onsite", "--location", "cellar"]
-    lab.rdv.run([*add, "--server", str(RDV.ip), "--bundle", file])
-    try:
-        yield lab.rdv.run(["cat", file]).out
-    finally:
-        lab.rdv.run(["rdv-admin", "device", "remove", ACCOUNT])
-        lab.rdv.run(["rm", file])
-
-
-@contextmanager
 def device(
     lab: Lab, image: Path, folder: Path, chance: random.Random, *, size: int = 0, more: Sequence[str] = ()
 ) -> Iterator[Device]:
     """One that is switched off, its card as it is after its bundle was copied there."""
-    with added(lab) as bundle:
+    with added(lab, Role.ONSITE, ACCOUNT) as bundle:
         made = Device(lab, Card(image, bundle, folder / "card", size=size), chance, more=more)
         try:
             yield made

@@ -11,11 +11,12 @@ import pytest
 
 from image.layout import MIB, SECTOR
 from image.provisioning import NAME
+from tests.image.card import copy, partition
 from tests.lab.host import wait_until
 from tests.lab.lab import Lab
 from tests.lab.process import run
 from tests.soak import halting
-from tests.soak.card import Card, copy, partition
+from tests.soak.card import Card
 from tests.soak.device import DEADLINE, device
 from tundev.firstboot.boot_partition import STATUS
 from tundev.firstboot.taking_over import COPY, SOURCE, Found, Step, plan

@@ -27,7 +27,6 @@ Description: nothing
 
 def test_the_base_root_has_what_the_packages_depend_on() -> None:
     assert debian.depends(CONTROL) == ["dpkg", "openssh-client", "python3-nftables", "vtun"]
-    assert debian.depends(CONTROL, ["python3-vtunlib"]) == ["python3-nftables"]
 
 
 def test_another_dependency_is_another_base_root(monkeypatch: pytest.MonkeyPatch) -> None:
