@@ -15,6 +15,7 @@ from dbus_fast.service import ServiceInterface
 
 from tundev import config
 from tundev.contract import GET_UPLINKS, PICK, UPLINK_WATCH, UPLINKS_CHANGED, UplinkKey
+from tundev.uplinks import passphrase
 from tundev.uplinks.standing import Standing
 from tundev.uplinks.watch import Watch
 from vtunlib import bus as buses
@@ -66,6 +67,7 @@ async def serve() -> None:
         bus.export(UPLINK_WATCH.path, _Interface(watch))
         await buses.own(bus, UPLINK_WATCH.name)
         lost = asyncio.ensure_future(bus.wait_for_disconnect())  # type: ignore[no-untyped-call]
+        await passphrase.insist(bus, settings.uplink.wifi)
         readiness.ready(_status(watch.uplinks()))
         await until_one_ends(watch.run(), until_told(lost))
     finally:

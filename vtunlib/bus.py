@@ -202,12 +202,12 @@ Stop = Callable[[], Awaitable[None]]
 
 
 async def on_signal(
-    bus: MessageBus, sender: str, path: str, interface: str, member: str, handler: Callable[..., None]
+    bus: MessageBus, sender: str, path: str | None, interface: str, member: str, handler: Callable[..., None]
 ) -> Stop:
     """Call `handler` with the arguments of each such signal, until what is returned is awaited.
 
-    sender: a well-known or unique name. Only what its owner sends counts: any
-    peer of the system bus can send a signal of any name straight to us.
+    path None: of any of its objects. sender: a well-known or unique name. Only what its owner sends
+    counts: any peer of the system bus can send a signal of any name straight to us.
     """
     names = {sender}
     stops: list[Stop] = []
@@ -224,11 +224,13 @@ async def on_signal(
         if (
             message.message_type is MessageType.SIGNAL
             and message.sender in names
-            and (message.path, message.interface, message.member) == (path, interface, member)
+            and (message.interface, message.member) == (interface, member)
+            and path in (None, message.path)
         ):
             handler(*message.body)
 
-    rule = f"type='signal',sender='{sender}',path='{path}',interface='{interface}',member='{member}'"
+    rule = f"type='signal',sender='{sender}',interface='{interface}',member='{member}'"
+    rule += f",path='{path}'" if path is not None else ""
     bus.add_message_handler(receive)
     await call(bus, _DBUS, _DBUS_PATH, _DBUS, "AddMatch", "s", rule)
 

@@ -57,7 +57,7 @@ def our_depends() -> list[str]:
     return depends(control.read_text(encoding="utf-8")) if control.exists() else []
 
 
-def _sources() -> list[str]:
+def sources() -> list[str]:
     """One-line sources of this host's Debian mirror, so that a local mirror is used where there is one."""
     form = "$(ORIGIN) $(CODENAME) $(COMPONENT) $(REPO_URI)"
     listed = run(["apt-get", "indextargets", "--format", form, "Created-By: Packages"], check=False).out
@@ -69,7 +69,7 @@ def _sources() -> list[str]:
     return lines or [f"deb {MIRROR} {SUITE} main"]
 
 
-def _proxies() -> list[str]:
+def proxies() -> list[str]:
     """apt's own proxy settings of this host, which mmdebstrap does not read."""
     dump = run(["apt-config", "dump"], check=False).out
     return [f"--aptopt={line}" for line in dump.splitlines() if re.match(r"Acquire::https?::Proxy ", line)]
@@ -112,13 +112,13 @@ def _build(recipe: Recipe, root: Path) -> None:
             "--quiet",
             "--variant=apt",
             f"--include={','.join(recipe.packages)}",
-            *_proxies(),
+            *proxies(),
             f'--customize-hook=sh {finish} "$1"',
             SUITE,
             str(part),
             "-",
         ],
-        stdin="\n".join(_sources()) + "\n",
+        stdin="\n".join(sources()) + "\n",
         deadline=900,
     )
     if not (part / "usr/lib/systemd/systemd").exists():

@@ -1,0 +1,134 @@
+"""The passphrase is said again to a NetworkManager that takes it for a wrong one, and nothing else is."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from dbus_fast import Message, Variant
+from dbus_fast.aio.message_bus import MessageBus
+from dbus_fast.service import ServiceInterface
+
+from tundev.uplinks import passphrase
+from tundev.uplinks.wanted import Wifi
+from vtunlib import bus as buses
+from vtunlib.errors import RdvError
+
+pytestmark = pytest.mark.usefixtures("system_bus")
+
+WIFI = Wifi("office", "correct horse")
+SECONDS = 10.0
+
+
+class FakeNetworkManager(ServiceInterface):
+    """Keeps who registered."""
+
+    def __init__(self) -> None:
+        self.agents: asyncio.Queue[str] = asyncio.Queue()
+        self.left = 0
+        super().__init__(passphrase.AGENTS)
+
+    @buses.answers("Register")
+    @buses.annotated("", identifier="s")
+    def register(self, identifier):  # type: ignore[no-untyped-def]
+        assert identifier == passphrase.NAME
+        self.agents.put_nowait(buses.sender())
+
+    @buses.answers("Unregister")
+    @buses.annotated("")
+    def unregister(self):  # type: ignore[no-untyped-def]
+        self.left += 1
+
+
+async def started() -> tuple[FakeNetworkManager, MessageBus]:
+    bus, fake = await buses.connect(), FakeNetworkManager()
+    bus.export(passphrase.AGENTS_PATH, fake)
+    await buses.own(bus, passphrase.NETWORKMANAGER)
+    return fake, bus
+
+
+async def asked(bus: MessageBus, agent: str, name: str, section: str) -> Any:
+    """What NetworkManager is told where a secret of the connection was wrong."""
+    settings = {"connection": {"id": Variant("s", name)}}
+    words: tuple[Any, ...] = (
+        "a{sa{sv}}osasu",
+        settings,
+        "/org/freedesktop/NetworkManager/Settings/1",
+        section,
+        [],
+        3,
+    )
+    answer = await buses.call(bus, agent, passphrase.PATH, passphrase.INTERFACE, "GetSecrets", *words)
+    return buses.plain(answer)
+
+
+def test_the_passphrase_is_said_again_and_no_pin() -> None:
+    async def check() -> None:
+        fake, manager = await started()
+        bus = await buses.connect()
+        await passphrase.insist(bus, WIFI, pause=0.0)
+        agent = await asyncio.wait_for(fake.agents.get(), SECONDS)
+        told = await asked(manager, agent, "tundev-wifi", "802-11-wireless-security")
+        assert told == {"802-11-wireless-security": {"psk": "correct horse"}}
+        others = [("tundev-modem", "gsm"), ("tundev-wifi", "802-1x"), ("Home", "802-11-wireless-security")]
+        for name, section in others:
+            with pytest.raises(RdvError, match="not known"):
+                await asked(manager, agent, name, section)
+        for one in (bus, manager):
+            one.disconnect()
+
+    asyncio.run(check())
+
+
+def test_a_networkmanager_that_starts_anew_has_the_agent_again() -> None:
+    async def check() -> None:
+        bus = await buses.connect()
+        await passphrase.insist(bus, WIFI, pause=0.0)
+        for _ in range(2):
+            fake, manager = await started()
+            agent = await asyncio.wait_for(fake.agents.get(), SECONDS)
+            assert (
+                "psk" in (await asked(manager, agent, "tundev-wifi", passphrase.SECTION))[passphrase.SECTION]
+            )
+            manager.disconnect()
+            await manager.wait_for_disconnect()  # type: ignore[no-untyped-call]
+        bus.disconnect()
+
+    asyncio.run(check())
+
+
+def test_the_agent_comes_anew_when_a_device_failed_for_want_of_secrets_and_for_nothing_else() -> None:
+    async def check() -> None:
+        fake, manager = await started()
+        bus = await buses.connect()
+        await passphrase.insist(bus, WIFI, pause=0.0)
+        await asyncio.wait_for(fake.agents.get(), SECONDS)
+        # Failed for its SSID, disconnected, failed for want of secrets.
+        for state, reason in ((120, 53), (30, 7), (120, 7)):
+            path, interface = (
+                "/org/freedesktop/NetworkManager/Devices/3",
+                f"{passphrase.NETWORKMANAGER}.Device",
+            )
+            manager.send(Message.new_signal(path, interface, "StateChanged", "uuu", [state, 50, reason]))
+        await asyncio.wait_for(fake.agents.get(), SECONDS)
+        assert (fake.left, fake.agents.qsize()) == (1, 0)
+        for one in (bus, manager):
+            one.disconnect()
+
+    asyncio.run(check())
+
+
+def test_without_a_passphrase_nobody_registers() -> None:
+    async def check() -> None:
+        fake, manager = await started()
+        bus = await buses.connect()
+        for wifi in (None, Wifi("open")):
+            await passphrase.insist(bus, wifi)
+        # What was sent before this answer has come.
+        await buses.call(bus, passphrase.NETWORKMANAGER, "/", "org.freedesktop.DBus.Peer", "Ping")
+        assert fake.agents.empty()
+        for one in (bus, manager):
+            one.disconnect()
+
+    asyncio.run(check())

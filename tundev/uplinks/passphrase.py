@@ -1,0 +1,111 @@
+"""Keeps NetworkManager at Wi-Fi: says the passphrase again where it was taken for a wrong one.
+
+A handshake that fails, by a weak signal or a router that starts anew, is a wrong passphrase to
+NetworkManager: it gives the connection up until a secret agent comes that may know another
+(nm-policy.c, secret_agent_registered), or until the next boot. This is such an agent: it comes
+anew after a pause, and where it is asked says the one passphrase that there is. It answers for
+nothing else, and never for a SIM's PIN: three wrong ones lock it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from dbus_fast import DBusError, Variant
+from dbus_fast.aio.message_bus import MessageBus
+from dbus_fast.service import ServiceInterface
+
+from tundev.uplinks.wanted import Kind, Wifi, connection
+from vtunlib import bus as buses
+from vtunlib.errors import RdvError
+from vtunlib.tunnel import Role
+
+PAUSE_SECONDS = 15.0
+"""Between two tries with the same passphrase; NetworkManager waits for an answer for two minutes."""
+
+NETWORKMANAGER = "org.freedesktop.NetworkManager"
+INTERFACE = f"{NETWORKMANAGER}.SecretAgent"
+PATH = "/org/freedesktop/NetworkManager/SecretAgent"
+"""Where NetworkManager looks for an agent."""
+AGENTS = f"{NETWORKMANAGER}.AgentManager"
+AGENTS_PATH = "/org/freedesktop/NetworkManager/AgentManager"
+NAME = "org.rdv.tundev"
+"""What the agent is called there."""
+SECTION = "802-11-wireless-security"
+
+FAILED = (120, 7)
+"""A device's new state and its reason (NMDeviceState, NMDeviceStateReason): failed, for want of secrets."""
+
+log = logging.getLogger(__name__)
+
+
+class SecretAgent(ServiceInterface):
+    """As NetworkManager's documentation has it (org.freedesktop.NetworkManager.SecretAgent)."""
+
+    def __init__(self, bus: MessageBus, wifi: Wifi, pause: float) -> None:
+        super().__init__(INTERFACE)
+        self._bus = bus
+        self._wifi = wifi
+        self._pause = pause
+
+    @buses.answers("GetSecrets")
+    @buses.annotated("a{sa{sv}}", settings="a{sa{sv}}", path="o", section="s", hints="as", flags="u")
+    async def get_secrets(self, settings, path, section, hints, flags):  # type: ignore[no-untyped-def]  # noqa: ARG002
+        name = buses.plain(settings).get("connection", {}).get("id")
+        of_root = await buses.sender_uid(self._bus) == 0
+        if not of_root or (name, section) != (connection(Kind.WIFI, Role.ONSITE), SECTION):
+            raise DBusError(f"{INTERFACE}.NoSecrets", "not known")
+        await asyncio.sleep(self._pause)
+        return {SECTION: {"psk": Variant("s", self._wifi.psk)}}
+
+    @buses.answers("CancelGetSecrets")
+    @buses.annotated("", path="o", section="s")
+    def cancel(self, path, section):  # type: ignore[no-untyped-def]
+        """Its answer is of no use any more, and does no harm."""
+
+    @buses.answers("SaveSecrets")
+    @buses.annotated("", settings="a{sa{sv}}", path="o")
+    def save(self, settings, path):  # type: ignore[no-untyped-def]
+        """None are kept here."""
+
+    @buses.answers("DeleteSecrets")
+    @buses.annotated("", settings="a{sa{sv}}", path="o")
+    def delete(self, settings, path):  # type: ignore[no-untyped-def]
+        """As above."""
+
+
+async def insist(bus: MessageBus, wifi: Wifi | None, pause: float = PAUSE_SECONDS) -> None:
+    """Be NetworkManager's agent from now on, for as long as the bus is there; without a passphrase not."""
+    if wifi is None or wifi.psk is None:
+        return
+    bus.export(PATH, SecretAgent(bus, wifi, pause))
+    begun: set[asyncio.Task[None]] = set()
+
+    def begin(pause: float, *, anew: bool) -> None:
+        task = asyncio.ensure_future(_register(bus, pause, anew=anew))
+        begun.add(task)
+        task.add_done_callback(begun.discard)
+
+    def there(owner: str) -> None:
+        if owner:
+            begin(0.0, anew=False)
+
+    def changed(state: int, _former: int, reason: int) -> None:
+        if (state, reason) == FAILED:
+            log.info("Wi-Fi did not take the passphrase, or was too weak to tell: it is tried again")
+            begin(pause, anew=True)
+
+    await buses.on_signal(bus, NETWORKMANAGER, None, f"{NETWORKMANAGER}.Device", "StateChanged", changed)
+    await buses.on_owner(bus, NETWORKMANAGER, there)
+    there(await buses.owner(bus, NETWORKMANAGER))
+
+
+async def _register(bus: MessageBus, pause: float, *, anew: bool) -> None:
+    await asyncio.sleep(pause)
+    try:
+        if anew:
+            await buses.call(bus, NETWORKMANAGER, AGENTS_PATH, AGENTS, "Unregister")
+        await buses.call(bus, NETWORKMANAGER, AGENTS_PATH, AGENTS, "Register", "s", NAME)
+    except RdvError as error:
+        log.warning("NetworkManager does not take an agent for Wi-Fi: %s", error)
