@@ -41,8 +41,8 @@ class Part:
     def start(self, options: Sequence[str]) -> None:
         """Begin; `follow` it to its end. options: of pytest."""
         argv = ["nice", f"--adjustment={self.niceness}", sys.executable, "-m", "pytest", "--no-header"]
-        # The cache of what failed last is one for all.
-        argv += ["-p", report_mark.__name__, "-p", "no:cacheprovider", *options]
+        # The cache of what failed last is one for all. What takes longest is told, for this is long.
+        argv += ["-p", report_mark.__name__, "-p", "no:cacheprovider", "--durations=15", *options]
         self.process = subprocess.Popen(
             [*argv, *(str(HERE / name) for name in self.folders)],
             cwd=HERE.parent,

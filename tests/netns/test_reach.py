@@ -25,7 +25,7 @@ from vtunlib.namespace import inside
 from vtunlib.network import Network, Sysctl
 from vtunlib.tunnel import Role, TunnelMode
 
-SECONDS = 5
+SECONDS = 20
 LAPTOP, CAMERA, PLC, DNS = "192.168.1.77", "192.168.1.50", "192.168.1.60", "192.168.1.1"
 ELSEWHERE = "10.8.0.5"
 MULTICAST, BROADCAST = "224.0.0.251", "255.255.255.255"
