@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 # Here, for one lab serves all folders that want one.
 from tests.lab.fixtures import appliance, lab, pytest_runtest_makereport, whole_appliance, whole_lab
@@ -26,6 +27,10 @@ _KINDS = {
     "soak": "what takes hours; needs root",
     "bench": "measurements",
 }
+
+# How fast examples come and pass is a matter of what else the machine does: of that nothing may fail.
+settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
 
 
 def pytest_configure(config: pytest.Config) -> None:
