@@ -77,6 +77,10 @@ def finish(root: Path, recipe: Recipe, layout: Layout, version: str) -> None:
     (root / "usr/lib/clock-epoch").touch()
     now = time.time()
     os.utime(root / "usr/lib/clock-epoch", (now, now))
+    # Newer than /usr: nothing there is to be updated at a boot, as ldconfig.service would (from trixie on)
+    # while the root is writable for a moment.
+    for folder in ("etc", "var"):
+        (root / folder / ".updated").touch()
 
 
 def boot_files(root: Path, recipe: Recipe, layout: Layout) -> None:

@@ -11,7 +11,9 @@ import pytest
 
 from image import build, deliver, inventory, pigen
 from image.depends import needed
+from image.finish import finish, strip
 from image.initrd import loading_order, make_initrd
+from image.layout import MIB, Layout
 from image.progress import Progress, table
 from image.recipe import CONFIG, Arch, Base, Pin, Recipe, Release, keys
 from vtunlib.errors import NotFound, UsageError
@@ -286,3 +288,21 @@ def test_pi_gen_finds_each_step_of_our_stages() -> None:
     for script in scripts:
         assert script.stat().st_mode & 0o111, script
         assert script.name == "prerun.sh" or script.name[2:] == "-run.sh", script
+
+
+def test_no_boot_of_a_finished_root_finds_anything_to_update_or_of_the_builder(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    for folder in ("etc", "var", "usr/lib"):
+        (root / folder).mkdir(parents=True)
+    (root / "usr/lib/os-release").write_text("ID=debian\nIMAGE_ID=old\n")
+    (root / "etc/resolv.conf").write_text("nameserver 192.0.2.1\n")
+    (root / "etc/ld.so.preload.disabled").write_text("/usr/lib/arm/libarmmem.so\n")
+    strip(root)
+    finish(root, Recipe(Role.ONSITE), Layout(0x1234ABCD, 64 * MIB), "1.0")
+    for folder in ("etc", "var"):
+        # systemd.unit(5), ConditionNeedsUpdate=.
+        assert (root / folder / ".updated").stat().st_mtime_ns > (root / "usr").stat().st_mtime_ns
+    assert (root / "etc/resolv.conf").is_symlink()
+    assert (root / "etc/ld.so.preload").exists()
+    assert "IMAGE_ID=tundev-onsite-arm64\n" in (root / "usr/lib/os-release").read_text()
+    assert "old" not in (root / "usr/lib/os-release").read_text()
