@@ -40,6 +40,12 @@ def connections(machine: Machine) -> dict[str, str]:
     return dict(line.split(":", 1) for line in told.splitlines())
 
 
+def metric(machine: Machine, role: Role) -> int:
+    """What the wired uplink's connection asks for; while it is held its routes have another."""
+    words = ["--get-values", "ipv4.route-metric", "connection", "show", connection(Kind.ETHERNET, role)]
+    return int(machine.run(["nmcli", *words]).out)
+
+
 def wait_connected(machine: Machine, own: str) -> None:
     """Until its agent is connected with this address of its own."""
 
@@ -71,7 +77,8 @@ def fixed_and_by_dhcp_again(machine: Machine, role: Role, interface: str, lan: L
         wait_until(lambda: address(machine, interface) == [fixed], what="the fixed address")
         # Wi-Fi is preferred, and there is none.
         route = default_route(machine)
-        assert (route["dev"], route["gateway"], route["metric"]) == (interface, str(lan.router.ip), 200)
+        assert (route["dev"], route["gateway"]) == (interface, str(lan.router.ip))
+        assert metric(machine, role) == 200
         wait_connected(machine, fixed)
     with configured(machine, f'{before}\n[uplink]\norder = "wifi"\n'):
         failed = machine.run(["/usr/lib/tundev/uplink", role], check=False)
@@ -79,7 +86,7 @@ def fixed_and_by_dhcp_again(machine: Machine, role: Role, interface: str, lan: L
         assert address(machine, interface) == [fixed]
     take_over(machine, role)
     wait_until(lambda: address(machine, interface) == by_dhcp, what="its address by DHCP")
-    assert default_route(machine)["metric"] == 100
+    assert metric(machine, role) == 100
     assert "tundev-wifi" not in machine.run(["ls", str(PROFILES)]).out
     wait_connected(machine, by_dhcp[0])
 
