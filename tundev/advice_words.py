@@ -41,6 +41,8 @@ def _wrapped(text: str, first: str, others: str) -> list[str]:
     )
 
 
+_BY_RADIO = "By Wi-Fi or a modem: are its name and secrets in [uplink] right, and is there a signal?"
+
 NO_NETWORK = {
     Role.MASTER: Advice(
         "This master has no network",
@@ -48,6 +50,7 @@ NO_NETWORK = {
         [
             "Is the master's own network cable plugged in, and is its link light on?",
             "Does the desk's network hand out addresses (DHCP)? Another device at the same socket shows it.",
+            _BY_RADIO,
             "'nmcli device' on the master shows what its interfaces wait for.",
         ],
     ),
@@ -56,7 +59,8 @@ NO_NETWORK = {
         "It has no address and no way out: without these it cannot reach the RDV server.",
         [
             "Is its network cable plugged in at both ends, and is the link light on?",
-            "Does the customer's network hand out addresses (DHCP)? If not, it needs a static one.",
+            "Does the customer's network hand out addresses (DHCP)? If not, set one in [uplink.ethernet].",
+            _BY_RADIO,
             "Does the socket let unknown devices in (802.1X, MAC addresses)? Ask the customer's IT.",
             "'nmcli device' on the onsite shows what its interfaces wait for.",
         ],

@@ -170,11 +170,18 @@ def find_gateway(ipr: Any) -> str:
 
 
 def _indexes(ipr: Any, name: str) -> set[int]:
-    """The index of the link named so, and of the bridge it is a port of."""
-    for link in ipr.link_lookup(ifname=name):
-        message = ipr.link("get", index=link)[0]
-        return {link, message.get_attr("IFLA_MASTER") or link}
-    return set()
+    """The link named so and the VLANs in it, and the bridge that one of them is a port of."""
+    links = list(ipr.get_links())
+    found = {link["index"] for link in links if link.get_attr("IFLA_IFNAME") == name}
+    found |= {link["index"] for link in links if _is_vlan(link) and link.get_attr("IFLA_LINK") in found}
+    masters = {link.get_attr("IFLA_MASTER") for link in links if link["index"] in found}
+    return found | (masters - {None})
+
+
+def _is_vlan(link: Any) -> bool:
+    """What IFLA_LINK names is of this network namespace then, which it need not be of others (veth)."""
+    info = link.get_attr("IFLA_LINKINFO")
+    return info is not None and info.get_attr("IFLA_INFO_KIND") == "vlan"
 
 
 def _on_link(ipr: Any, index: int, source: str | None) -> Uplink | None:
