@@ -12,6 +12,7 @@ from pathlib import Path
 
 from image import inventory
 from image.recipe import Arch, Base, Recipe
+from vtunlib.errors import RdvError
 from vtunlib.run import run
 from vtunlib.tunnel import Role
 
@@ -38,8 +39,7 @@ def deliver(image: Path, recipe: Recipe, root: Path, dist: Path, version: str) -
     installed = inventory.packages(root)
     packed = dist / f"{recipe.name}.img.xz"
     part = packed.with_name(f"{packed.name}.part")
-    run(["xz", _PRESET, "--threads=0", "--keep", "--force", str(image)], deadline=_DEADLINE)
-    shutil.move(f"{image}.xz", part)
+    shutil.move(pack(image), part)
     part.replace(packed)
     run(["bmaptool", "create", "-o", str(dist / f"{recipe.name}.bmap"), str(image)], deadline=_DEADLINE)
     texts = {
@@ -55,6 +55,12 @@ def deliver(image: Path, recipe: Recipe, root: Path, dist: Path, version: str) -
         files.append(target)
     files.append(Path(shutil.copyfile(ICON, dist / ICON.name)))
     return files
+
+
+def pack(image: Path) -> Path:
+    """Compress the image; the file is beside it."""
+    run(["xz", _PRESET, "--threads=0", "--keep", "--force", str(image)], deadline=_DEADLINE)
+    return image.with_name(f"{image.name}.xz")
 
 
 def imager_entry(recipe: Recipe, image: Path, packed: Path, made: datetime, version: str) -> str:
@@ -95,5 +101,10 @@ def unpacked(packed: Path, target: Path) -> None:
     source.symlink_to(packed.resolve())
     try:
         run(["xz", "--decompress", "--threads=0", "--keep", "--force", str(source)], deadline=_DEADLINE)
+    except RdvError as error:
+        told = error.message.replace(str(source), packed.name)
+        raise RdvError(
+            f"cannot unpack {packed}: {told}", "sha256sum --check tells whether the file is whole"
+        ) from None
     finally:
         source.unlink()

@@ -26,8 +26,8 @@ examples:
   image/provision dist/tundev-onsite-arm64.img.xz --bundle rpi1100.toml -o rpi1100.img
   image/provision card.img --bundle rpi1200.toml -o rpi1200.img
 
-The bundle is what `rdv-admin add` wrote. It holds a key that enrols the device once:
-keep the card image as you would keep the key, and write it to one card only.
+The bundle is what `rdv-admin device add --bundle` wrote. It holds a key that enrols the
+device once: keep the card image as you would keep the key, and write it to one card only.
 """
 
 
@@ -36,7 +36,7 @@ def checked(bundle: Path, image: Path) -> str:
     try:
         text = bundle.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise NotFound(f"there is no bundle {bundle}", "rdv-admin add writes one") from None
+        raise NotFound(f"there is no bundle {bundle}", "rdv-admin device add --bundle writes one") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{bundle} is not UTF-8 text") from None
     except OSError as error:
@@ -74,7 +74,7 @@ def provision(image: Path, text: str, card: Path) -> None:
     except FileExistsError:
         raise AlreadyExists(f"{card} is there already", "remove it, or take another name") from None
     finally:
-        part.unlink()
+        part.unlink(missing_ok=True)  # xz has taken away what it could not finish
 
 
 def _copy(image: Path, target: Path) -> None:

@@ -7,12 +7,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+from image.deliver import pack
 from tests.bench.figures import Figure
 from tests.image.card import card_of, image_of
 from tests.image.guest import Guest
 from tests.lab.host import wait_until
 from tests.lab.lab import Lab
-from tests.lab.process import run
 from tests.lab.topology import RDV, topology
 from vtunlib.tunnel import Role
 
@@ -31,7 +31,7 @@ def onsite_image() -> list[Figure]:
     """Of an onsite's, with an RDV in the lab that it is online with; times are the machine's own."""
     image = image_of(Role.ONSITE)
     with Lab(topology(desks=0), name="benchcard") as lab, tempfile.TemporaryDirectory(dir="/var/tmp") as name:
-        figures = [Figure("onsite's image, xz", _packed(image, Path(name)) / MB, "MB", 1)]
+        figures = [Figure("onsite's image, xz", _packed(image) / MB, "MB", 1)]
         lab.install()
         lab.build()
         lab.start_rdv()
@@ -56,10 +56,9 @@ def onsite_image() -> list[Figure]:
     return figures
 
 
-def _packed(image: Path, folder: Path) -> int:
+def _packed(image: Path) -> int:
     """Bytes of the image as `make image` packs it."""
-    packed = folder / "packed"
-    run(["sh", "-c", 'xz --threads=0 --stdout "$1" > "$2"', "sh", str(image), str(packed)], deadline=7200.0)
+    packed = pack(image)
     size = packed.stat().st_size
     packed.unlink()
     return size

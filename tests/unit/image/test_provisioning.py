@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from image import provisioning
+from image.deliver import pack
 from tests.unit.image.sample import LAYOUT, sample
 from vtunlib.run import run
 
@@ -90,6 +91,19 @@ def test_what_is_no_image_makes_no_card(
     assert _provision(tmp_path / "none.img", bundle, tmp_path / "card.img") == 14
     assert _provision(other, tmp_path / "none.toml", tmp_path / "card.img") == 14
     assert sorted(path.name for path in tmp_path.iterdir()) == ["holiday.img", "rpi1100.toml"]
+
+
+def test_an_image_that_was_not_downloaded_to_its_end_is_said_to_be(
+    image: Path, bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    packed = tmp_path / "tundev-onsite-arm64.img.xz"
+    packed.write_bytes(pack(image).read_bytes()[:-100])
+    assert _provision(packed, bundle, tmp_path / "card.img") == 1
+    said = capsys.readouterr().err
+    assert f"cannot unpack {packed}" in said
+    assert "Unexpected end of input" in said
+    assert "sha256sum --check" in said
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["rpi1100.toml", packed.name]
 
 
 def test_help_has_examples() -> None:
