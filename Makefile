@@ -59,7 +59,7 @@ dist/.built: $(SOURCES) | deps
 	@touch $@
 
 # Said before anything is built.
-ifeq ($(filter image,$(MAKECMDGOALS))$(ROLE),image)
+ifeq ($(filter image,$(MAKECMDGOALS))$(filter onsite master,$(ROLE)),image)
 $(error say which one: make image ROLE=onsite or ROLE=master)
 endif
 

@@ -34,6 +34,7 @@ MIRROR = "http://deb.debian.org/debian"
 SECURITY_MIRROR = "http://deb.debian.org/debian-security"
 TAIL = 15  # lines of the log that a failure shows
 
+USAGE = "make image ROLE=onsite|master [ARCH=…] [BASE=…] [RELEASE=…] [PIGEN=DIR] (image/README.md)"
 EXAMPLES = """\
 examples:
   make image ROLE=onsite                      an onsite on Raspberry Pi OS, 64 bits
@@ -254,7 +255,8 @@ def _follow(argv: Sequence[str], folders: Folders, progress: Progress, wanted: d
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command behind `make image`; returns its exit status."""
     parser = argparse.ArgumentParser(
-        prog="image/build",
+        prog="make image",
+        usage=USAGE,
         description="Build a ready-to-flash image of a device (root).",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -22,6 +22,8 @@ def checked_out(pin: Pin, target: Path, given: Path | None = None) -> None:
         _git(target, "reset", "--hard", "--quiet")
         _git(target, "clean", "-d", "--force", "--quiet")
         return
+    if given and not given.is_dir():
+        raise NotFound(f"there is no folder {given}", "PIGEN is a clone of pi-gen")
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
     _git(target, "init", "--quiet")
