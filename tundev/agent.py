@@ -8,9 +8,7 @@ a role does once it is connected is its `serve`.
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import aclosing, suppress
@@ -20,7 +18,7 @@ from typing import Any, ClassVar
 from dbus_fast import Message
 from dbus_fast.aio.message_bus import MessageBus
 
-from tundev import cleanup, lan, portal, reach
+from tundev import cleanup, introducing, lan, portal, reach
 from tundev.backoff import Backoff
 from tundev.contract import BUS_NAMES, STATUS_CHANGED, Key
 from tundev.enrolment import OneTimeKey
@@ -32,12 +30,10 @@ from tundev.states import Facts, State, next_state
 from tundev.transport import NO_WAY, Route, Routes, all_failed
 from tundev.uplinks.client import UplinksClient
 from vtunlib import bus as buses
-from vtunlib.errors import AuthenticationRefused, ProtocolError, RdvError, RdvUnreachable
+from vtunlib.errors import AuthenticationRefused, RdvError, RdvUnreachable
 from vtunlib.network import Item, Network
 from vtunlib.service import Readiness
 from vtunlib.tunnel import Role, UplinkType
-from vtunlib.version import VERSION
-from vtunlib.words import Word
 
 log = logging.getLogger(__name__)
 
@@ -188,7 +184,9 @@ class Agent(ABC):
         async with SshLink(endpoint) as link:
             try:
                 async with Shell(link.sock, endpoint.account) as shell:
-                    await self._introduce(shell)
+                    network = await self.network_told()
+                    who = self.settings.account, self.role
+                    await introducing.introduce(shell, *who, network, self.introduction())
                     self.failure = None
                     self._routes.worked(route)
                     self.note(connected=True)
@@ -225,37 +223,23 @@ class Agent(ABC):
                 self._uplink_changed.set()
                 self.note(uplink=self.uplink is not None)
 
-    async def _introduce(self, shell: Shell) -> None:
-        """Tell the RDV who and where this device is. Raises RdvError."""
-        commands: list[Command] = [(Word.GET_ROLE, ())]
-        commands += await self.network_told()
-        commands.append((Word.SET_HOSTNAME, (os.uname().nodename,)))
-        commands += self.introduction()
-        # Its answer is not awaited: a server of an earlier version does not know the word.
-        *told, _version = shell.send([*commands, (Word.SET_VERSION, (VERSION,))])
-        answers = [await answer for answer in told]
-        if answers[0] != [str(self.role)]:
-            raise ProtocolError(
-                f"the RDV has {self.settings.account} as {' '.join(answers[0])}, this device is {self.role}",
-                "add it anew with rdv-admin, with this role",
-            )
-
     async def network_told(self) -> list[Command]:
         """What tells the RDV of the network that a session is given: address and DNS servers."""
-        commands: list[Command] = []
         self.lan_changed.clear()
-        servers: list[ipaddress.IPv4Address] = await asyncio.to_thread(lan.dns_servers)
-        if self.lan is not None:
-            network = self.lan.interface.network
-            commands.append((Word.SET_LAN_IP_ADDRESS, (str(self.lan.interface),)))
-            # Who is on the network itself knows the names there; the others are perhaps a modem's.
-            servers.sort(key=lambda server: server not in network)
-        commands.append((Word.SET_DNS_SERVER_LIST, tuple(str(server) for server in servers)))
-        return commands
+        servers = await asyncio.to_thread(lan.dns_servers)
+        return introducing.of_network(self.lan, servers)
+
+    @property
+    def dialled_by(self) -> Uplink | None:
+        """The uplink that the RDV is connected by, else the one to dial by; None while there is none.
+
+        A connection outlives its routes for a moment: until it is given up, it is not one by the new ones.
+        """
+        return self._dialled_from if self.uplink and self._facts.connected else self.uplink
 
     def uplink_type(self) -> UplinkType:
         """What this device reaches the RDV by."""
-        return lan.uplink_type(self.uplink.link) if self.uplink else UplinkType.OTHER
+        return lan.uplink_type(self.dialled_by.link) if self.dialled_by else UplinkType.OTHER
 
     # what others see
 
@@ -285,6 +269,7 @@ class Agent(ABC):
 
     def status(self) -> dict[str, Any]:
         """By contract.Key; what there is nothing to tell of is absent."""
+        uplink = self.dialled_by
         values: dict[str, Any] = {
             Key.ROLE: self.role,
             Key.ACCOUNT: self.settings.account,
@@ -294,10 +279,10 @@ class Agent(ABC):
             Key.FAILURE_CLASS: type(self.failure).__name__ if self.failure else None,
             Key.TRANSPORT: self._route,
             Key.NOTE: self._oddity or None,
-            Key.UPLINK: self.uplink.link if self.uplink else None,
-            Key.UPLINK_TYPE: str(self.uplink_type()) if self.uplink else None,
+            Key.UPLINK: uplink.link if uplink else None,
+            Key.UPLINK_TYPE: str(self.uplink_type()) if uplink else None,
             Key.UPLINKS: self._uplinks.words() if self._uplinks else None,
-            Key.ADDRESS: str(self.uplink.interface) if self.uplink else None,
+            Key.ADDRESS: str(uplink.interface) if uplink else None,
             **self.more_status(),
         }
         return {str(key): value for key, value in values.items() if value is not None}
