@@ -42,7 +42,7 @@ class _Interface(ServiceInterface):
     async def pick(self, kind):  # type: ignore[no-untyped-def]
         if kind not in list(UplinkType):
             raise UsageError(f"uplink {kind!r} is unknown", f"expected {', '.join(UplinkType)}")
-        await self._watch.pick(UplinkType(kind), buses.sender())
+        await self._watch.pick.take(UplinkType(kind), buses.sender())
 
 
 def _status(uplinks: list[dict[str, Any]]) -> str:

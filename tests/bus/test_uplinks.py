@@ -1,4 +1,4 @@
-"""What an agent knows of its uplinks, with a service on the bus that is what the test says."""
+"""What is told on the bus of the uplinks: between an agent and their service, and by NetworkManager."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from dbus_fast import Message
+from dbus_fast import Message, PropertyAccess
 from dbus_fast.aio.message_bus import MessageBus
-from dbus_fast.service import ServiceInterface
+from dbus_fast.service import ServiceInterface, dbus_property
 
 from tundev.contract import GET_UPLINKS, PICK, UPLINK_WATCH, UPLINKS_CHANGED, UplinkKey
+from tundev.uplinks import networkmanager
 from tundev.uplinks.client import UplinksClient
+from tundev.uplinks.networkmanager import NetworkManager
+from tundev.uplinks.pick import Pick
 from tundev.uplinks.standing import Standing
 from vtunlib import bus as buses
 from vtunlib.tunnel import UplinkType
@@ -130,5 +133,83 @@ def test_a_pick_is_told_again_to_a_service_that_was_restarted() -> None:
             await second.asked.wait()
             assert second.picked == ["wlan"]
         bus.disconnect()
+
+    asyncio.run(scenario())
+
+
+async def becomes(pick: Pick, changed: asyncio.Event, kind: UplinkType | None) -> None:
+    async with asyncio.timeout(10):
+        while pick.kind is not kind:
+            changed.clear()
+            await changed.wait()
+
+
+async def leaves(bus: MessageBus, there: MessageBus) -> None:
+    """`there` disconnects, and who listens on `bus` has been told."""
+    left = asyncio.Event()
+    stop = await buses.on_owner(bus, str(there.unique_name), lambda _: left.set())
+    there.disconnect()
+    async with asyncio.timeout(10):
+        await left.wait()
+    await stop()
+
+
+def test_a_pick_holds_as_long_as_who_picked_is_on_the_bus() -> None:
+    async def scenario() -> None:
+        bus, first, second = [await buses.connect() for _ in range(3)]
+        changed = asyncio.Event()
+        pick = Pick(bus, changed.set)
+        await pick.take(UplinkType.WLAN, str(first.unique_name))
+        await pick.take(UplinkType.MOBILE, str(second.unique_name))
+        await leaves(bus, first)
+        assert pick.kind is UplinkType.MOBILE
+        second.disconnect()
+        await becomes(pick, changed, None)
+        bus.disconnect()
+
+    asyncio.run(scenario())
+
+
+def test_a_pick_of_one_who_is_gone_already_does_not_hold() -> None:
+    async def scenario() -> None:
+        bus, gone = await buses.connect(), await buses.connect()
+        await leaves(bus, gone)
+        pick = Pick(bus, lambda: None)
+        await pick.take(UplinkType.WLAN, str(gone.unique_name))
+        assert pick.kind is None
+        bus.disconnect()
+
+    asyncio.run(scenario())
+
+
+class FakeNetworkManager(ServiceInterface):
+    """One that comes up: it has a connection some time after it has its name."""
+
+    def __init__(self) -> None:
+        self.active: list[str] = []
+        super().__init__(networkmanager.NAME)
+
+    @dbus_property(access=PropertyAccess.READ, name="ActiveConnections")
+    @buses.annotated("ao")
+    def active_connections(self):  # type: ignore[no-untyped-def]
+        return self.active
+
+
+def test_a_networkmanager_that_is_back_tells_when_it_has_its_connections_again() -> None:
+    async def scenario() -> None:
+        bus, there = await buses.connect(), await buses.connect()
+        changed = asyncio.Event()
+        await NetworkManager(bus).on_change(changed.set)
+        fake = FakeNetworkManager()
+        there.export("/org/freedesktop/NetworkManager", fake)
+        await buses.own(there, networkmanager.NAME)
+        async with asyncio.timeout(10):
+            await changed.wait()
+            changed.clear()
+            path = f"{networkmanager.NAME.replace('.', '/')}/ActiveConnection/1"
+            fake.emit_properties_changed({"ActiveConnections": [f"/{path}"]})
+            await changed.wait()
+        bus.disconnect()
+        there.disconnect()
 
     asyncio.run(scenario())

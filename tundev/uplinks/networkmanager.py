@@ -7,6 +7,7 @@ connection alone (`Reapply`): with the connection or the boot it is gone.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from dbus_fast import Variant
@@ -36,6 +37,15 @@ class NetworkManager:
 
     def __init__(self, bus: MessageBus) -> None:
         self._bus = bus
+
+    async def on_change(self, changed: Callable[[], None]) -> None:
+        """Call `changed` when it comes or goes, and when its connections do.
+
+        After a restart it has an interface before it has a connection on it again, and leaves the
+        kernel's routes as they were: nobody else would tell.
+        """
+        await buses.on_owner(self._bus, NAME, lambda _: changed())
+        await buses.on_signal(self._bus, NAME, _PATH, _PROPERTIES, "PropertiesChanged", lambda *_: changed())
 
     async def dns_servers(self, link: str) -> tuple[str, ...]:
         """The IPv4 DNS servers of the uplink's network; may be none."""

@@ -22,11 +22,11 @@ from tundev.contract import Key
 from tundev.lan import WayOut
 from tundev.states import ONLINE
 from tundev.told import Values
-from tundev.uplinks import networkmanager, probe, standing
+from tundev.uplinks import probe, standing
 from tundev.uplinks.choice import Choice
 from tundev.uplinks.networkmanager import HELD_METRIC, NetworkManager
+from tundev.uplinks.pick import Pick
 from tundev.uplinks.wanted import METRIC_STEP
-from vtunlib import bus as buses
 from vtunlib.errors import NotRunning, RdvError, Timeout
 from vtunlib.service import until_one_ends
 from vtunlib.tunnel import UplinkType
@@ -55,6 +55,8 @@ class Watch:
         self._logged: str | None = None
         self._choice = Choice()
         self._networkmanager = NetworkManager(bus)
+        self.pick = Pick(bus, self._picked)
+        """What is asked for by hand: the best uplink of that type."""
         self._agent: Values = {}
         self._found: tuple[WayOut, ...] = ()
         self._look = asyncio.Event()
@@ -64,8 +66,6 @@ class Watch:
         self._foreign: set[str] = set()
         """Interfaces with a default route that NetworkManager does not have."""
         self._told_at: dict[tuple[str, bool], float] = {}
-        self._picker = ""
-        self._pick: UplinkType | None = None
         self._news = asyncio.Event()
         self._asking: str | None = None
         self._stop_asking = asyncio.Event()
@@ -89,8 +89,8 @@ class Watch:
                 self._look.set()
 
     async def _look_always(self) -> None:
-        """What the kernel has, put in order by NetworkManager; anew when that comes back, too."""
-        await buses.on_owner(self._bus, networkmanager.NAME, lambda _: self._look.set())
+        """What the kernel has, put in order by NetworkManager; anew when that has news, too."""
+        await self._networkmanager.on_change(self._look.set)
         while True:
             await self._look.wait()
             self._look.clear()
@@ -167,22 +167,12 @@ class Watch:
 
     # what is asked for by hand
 
-    async def pick(self, kind: UplinkType, caller: str) -> None:
-        """Use the best uplink of this type, for as long as the caller is on the bus."""
-        former, self._picker, self._pick = self._picker, caller, kind
-        if former != caller:
-            await buses.on_owner(self._bus, caller, lambda owner: None if owner else self._unpick(caller))
+    def _picked(self) -> None:
         self._pick_again()
         self._changed()
 
-    def _unpick(self, caller: str) -> None:
-        if caller == self._picker:
-            self._picker, self._pick = "", None
-            self._pick_again()
-            self._changed()
-
     def _pick_again(self) -> None:
-        found = (link for link in self._choice.links if lan.uplink_type(link) is self._pick)
+        found = (link for link in self._choice.links if lan.uplink_type(link) is self.pick.kind)
         link = next(found, None)
         if link is not None or self._choice.picked:
             self._choice.pick(link, _now())
