@@ -7,6 +7,7 @@ by the kernel in its own file of rules (package wireless-regdb).
 from __future__ import annotations
 
 import errno
+import os
 
 from vtunlib.errors import NotFound, RdvError
 
@@ -24,6 +25,11 @@ def send_in(country: str) -> None:
         with IW() as radio:
             radio.set_regulatory_domain(country)
     except NetlinkError as error:
-        if error.code == errno.ENOENT:
-            raise NotFound(f"this kernel has no Wi-Fi that could be told of the country {country}") from None
-        raise RdvError(f"the kernel refuses the country {country}: {errno.errorcode[error.code]}") from None
+        raise refusal(country, error.code) from None
+
+
+def refusal(country: str, code: int) -> RdvError:
+    """code: of errno(3), or one that only the kernel has, as ENOTSUPP."""
+    if code == errno.ENOENT:
+        return NotFound(f"this kernel has no Wi-Fi that could be told of the country {country}")
+    return RdvError(f"the kernel refuses the country {country}: {os.strerror(code)}")
