@@ -116,14 +116,14 @@ def ssh_server(line: bytes) -> Callable[[socket.socket], None]:
     return answer
 
 
-def dns_server(address: str | None) -> Callable[[socket.socket], None]:
+def dns_server(*addresses: str) -> Callable[[socket.socket], None]:
     """Knows one name, or none."""
 
     def answer(sock: socket.socket) -> None:
         question, peer = sock.recvfrom(512)
         if not question:
             raise OSError
-        found = [] if address is None else [socket.inet_aton(address)]
+        found = [socket.inet_aton(address) for address in addresses]
         header = question[:2] + struct.pack(">HHHHH", 0x8180 if found else 0x8183, 1, len(found), 0, 0)
         records = b"".join(b"\xc0\x0c" + struct.pack(">HHIH", 1, 1, 60, 4) + one for one in found)
         sock.sendto(header + question[12:] + records, peer)
@@ -157,6 +157,12 @@ def test_the_name_is_asked_of_the_uplinks_own_servers(device: Device, serve: Ser
     serve(device.beyond[WIRE], socket.SOCK_DGRAM, GATEWAYS[WIRE], 53, dns_server("192.0.2.99"))
     asked = (NAME, (GATEWAYS[WIRE],), WIRE)
     assert inside(device.namespace, names.addresses, *asked) == ["192.0.2.99"]
+    assert failure(device, MODEM, NAME, (GATEWAYS[MODEM],)) == ""
+
+
+def test_each_address_of_the_name_is_tried_as_the_agent_does(device: Device, serve: Serve) -> None:
+    serve(device.beyond[MODEM], socket.SOCK_STREAM, SERVER, PORT, ssh_server(b"SSH-2.0-OpenSSH_9.2\r\n"))
+    serve(device.beyond[MODEM], socket.SOCK_DGRAM, GATEWAYS[MODEM], 53, dns_server(GATEWAYS[MODEM], SERVER))
     assert failure(device, MODEM, NAME, (GATEWAYS[MODEM],)) == ""
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from tundev.config import Rdv
@@ -50,8 +51,18 @@ def look(rdv: Rdv, link: str, servers: Sequence[str]) -> None:
 
 
 def _by(rdv: Rdv, route: Route, link: str, servers: Sequence[str]) -> None:
+    """By the first address of the name that does, as the agent takes it. Raises the last one's RdvError."""
     hop = first_hop(rdv, route)
-    address = names.addresses(hop.host, servers, link)[0]
+    *others, last = names.addresses(hop.host, servers, link)
+    for address in others:
+        with suppress(RdvError):
+            _at(rdv, route, address, link)
+            return
+    _at(rdv, route, last, link)
+
+
+def _at(rdv: Rdv, route: Route, address: str, link: str) -> None:
+    hop = first_hop(rdv, route)
     if route is Route.SSH:
         _banner(address, hop.port, link, hop.text)
     else:
