@@ -116,16 +116,18 @@ async def _work(arguments: argparse.Namespace) -> int:
     if arguments.status:
         print(_status(as_json=arguments.json))
         return 0
-    if arguments.check:
-        await asyncio.to_thread(_look, as_json=arguments.json)
-        return 0
     try:
+        if arguments.check:
+            await asyncio.to_thread(_look, as_json=arguments.json)
+            return 0
         if arguments.from_repository:
             version = await asyncio.to_thread(_take_newest)
         else:
             version = await asyncio.to_thread(_files, arguments.file)
     except OSError as error:
-        raise RdvError(f"cannot keep the packages: {error.strerror}", "is the data partition full?") from None
+        raise RdvError(
+            f"cannot keep the packages: {error.strerror}", "is the data partition full, or /run?"
+        ) from None
     if version is not None:
         await _install(version)
     return 0
