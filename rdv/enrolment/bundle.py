@@ -56,6 +56,9 @@ def more(path: Path = MORE) -> str:
         if name not in MORE_TABLES or not isinstance(values, dict):
             expected = ", ".join(f"[{table}]" for table in MORE_TABLES)
             raise toml_file.fault(path, found, name, f"one of the tables {expected}")
+    # What stands before the first [table] would be of the table that the bundle ends with.
+    for name in tomllib.loads(f"[bundle]\n{found}")["bundle"]:
+        raise toml_file.fault(path, found, name, f"[{name}] on a line of its own, and its keys below it")
     return found
 
 

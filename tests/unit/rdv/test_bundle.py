@@ -62,6 +62,8 @@ def test_what_the_admin_adds_to_all_of_them_stands_at_its_end(tmp_path: Path) ->
         ("\n[onsite]\n", ":2: onsite"),
         ("pin = '1'\n", ":1: pin"),
         ("[login", "expected TOML"),
+        ("# ours\nlogin.authorized_keys = []\n", ":2: login; expected [login] on a line of its own"),
+        ("\nweb = { pin = '1234' }\n", ":2: web; expected [web] on a line of its own"),
     ],
 )
 def test_what_is_a_device_s_own_is_not_added(tmp_path: Path, added: str, told: str) -> None:
