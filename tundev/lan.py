@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from tundev import paths
 from vtunlib.network import doorbell
+from vtunlib.network.kernel import Kernel
 from vtunlib.tunnel import UplinkType
 
 _MAIN_TABLE = 254
@@ -149,14 +150,14 @@ def find_bridge(ipr: Any) -> Uplink | None:
 
 def plugged(ipr: Any, index: int) -> bool:
     """Whether the link has a carrier; a bridge by its cables, for a session's tap has one too."""
-    links = {link["index"]: link for link in ipr.get_links()}
+    links = {link["index"]: link for link in Kernel.dumped("links", ipr.get_links)}
     ports = [link for link in links.values() if link.get_attr("IFLA_MASTER") == index]
     cables = [port for port in ports if port.get_attr("IFLA_IFNAME") != paths.LEG]
     return any(bool(link.get_attr("IFLA_CARRIER")) for link in cables or [links.get(index)] if link)
 
 
 def _default_routes(ipr: Any) -> list[Any]:
-    routes = ipr.get_default_routes(family=socket.AF_INET, table=_MAIN_TABLE)
+    routes = Kernel.dumped("routes", ipr.get_default_routes, family=socket.AF_INET, table=_MAIN_TABLE)
     return sorted((route for route in routes if route.get_attr("RTA_OIF") is not None), key=_metric)
 
 
@@ -171,7 +172,7 @@ def find_gateway(ipr: Any) -> str:
 
 def _indexes(ipr: Any, name: str) -> set[int]:
     """The link named so and the VLANs in it, and the bridge that one of them is a port of."""
-    links = list(ipr.get_links())
+    links = Kernel.dumped("links", ipr.get_links)
     found = {link["index"] for link in links if link.get_attr("IFLA_IFNAME") == name}
     found |= {link["index"] for link in links if _is_vlan(link) and link.get_attr("IFLA_LINK") in found}
     masters = {link.get_attr("IFLA_MASTER") for link in links if link["index"] in found}
@@ -185,7 +186,7 @@ def _is_vlan(link: Any) -> bool:
 
 
 def _on_link(ipr: Any, index: int, source: str | None) -> Uplink | None:
-    for message in ipr.get_addr(family=socket.AF_INET, index=index):
+    for message in Kernel.dumped("addresses", ipr.get_addr, family=socket.AF_INET, index=index):
         address = message.get_attr("IFA_LOCAL") or message.get_attr("IFA_ADDRESS")
         if message["scope"] != _SCOPE_GLOBAL or (source is not None and address != source):
             continue

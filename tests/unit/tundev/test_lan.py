@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from socket import AF_INET
 
 import pytest
+from pyroute2.netlink.exceptions import NetlinkDumpInterrupted
 from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 from pyroute2.netlink.rtnl.rtmsg import rtmsg
@@ -76,7 +78,7 @@ class Links:
     def __init__(self, *links: ifinfmsg) -> None:
         self._links = {message["index"]: message for message in links}
 
-    def get_links(self) -> list[ifinfmsg]:
+    def get_links(self) -> Iterable[ifinfmsg]:
         return list(self._links.values())
 
     def link(self, _verb: str, index: int) -> list[ifinfmsg]:
@@ -118,3 +120,21 @@ def test_an_interface_that_is_named_stands_for_the_bridge_that_it_feeds(
     links: list[ifinfmsg], is_it: bool
 ) -> None:
     assert (find_uplink(Links(*links), "eth0") is not None) is is_it
+
+
+class Interrupted(Links):
+    """A link came while the first dump was under way (NLM_F_DUMP_INTR)."""
+
+    asked = 0
+
+    def get_links(self) -> Iterator[ifinfmsg]:
+        self.asked += 1
+        yield from super().get_links()
+        if self.asked == 1:
+            raise NetlinkDumpInterrupted
+
+
+def test_a_change_while_the_kernel_tells_ends_nothing_but_is_asked_again() -> None:
+    kernel = Interrupted(link(2, "eth0", bridge=9), BRIDGE)
+    assert find_uplink(kernel, "eth0") is not None
+    assert kernel.asked == 2
