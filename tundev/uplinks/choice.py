@@ -105,6 +105,9 @@ class Choice:
         elif self.online:
             self._round = []
             self._of_chosen().reason = ""
+            # They are not asked from now on: why the server was not reached says nothing of today.
+            for worse in self.links[len(self._better()) :]:
+                self._records[worse].reason = ""
             self._go_back(now)
 
     def answered(self, link: str, failure: str, now: float) -> None:

@@ -91,6 +91,21 @@ def test_the_first_that_reaches_the_server_is_used_and_a_worse_one_is_not_asked(
     assert device.asked == [WIRE, RADIO]
 
 
+def test_a_server_that_was_away_is_held_against_no_worse_one() -> None:
+    device = Device().online()
+    device.cut = set(ORDER)
+    device.connect()
+    device.pass_(600)
+    assert all(device.choice.reason(link) for link in ORDER)
+    device.cut = set()
+    device.connect()
+    assert not any(device.choice.reason(link) for link in ORDER)
+    device.cut = {WIRE}
+    device.connect()
+    device.pass_(60)
+    assert [bool(device.choice.reason(link)) for link in ORDER] == [True, False, False]
+
+
 def test_the_last_one_is_used_where_nothing_else_reaches_the_server() -> None:
     device = Device(cut=(WIRE, RADIO))
     device.connect()
