@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from image import check_command
-from image.checks import accept, check
+from image.checks import SIZE_LIMIT, accept, check
 from image.layout import BOOT_PATH
 from tests.unit.image.sample import COMMAND_LINE, LAYOUT, Sample, sample
 from vtunlib.errors import FaultFound
@@ -166,6 +167,18 @@ def test_another_role_s_units_are_faults(made: Sample, tmp_path: Path) -> None:
     found = check(made.make(), Role.MASTER, tmp_path / "check")
     assert "unit onsitedev.service is enabled and not expected" in found
     assert "unit masterdev.service is enabled and not expected" not in found
+
+
+@pytest.mark.parametrize("raspberry", [False, True])
+def test_an_image_that_its_card_cannot_hold_is_a_fault(made: Sample, tmp_path: Path, raspberry: bool) -> None:
+    if raspberry:
+        made.write("etc/apt/sources.list.d/raspi.list", "deb http://archive.raspberrypi.com/debian/ x main\n")
+    image = made.make()
+    os.truncate(image, SIZE_LIMIT[raspberry])
+    assert check(image, Role.ONSITE, tmp_path / "check") == []
+    os.truncate(image, SIZE_LIMIT[raspberry] + 1)
+    (fault,) = check(image, Role.ONSITE, tmp_path / "check")
+    assert fault.startswith("the image is ")
 
 
 def test_a_broken_file_system_is_a_fault(made: Sample, tmp_path: Path) -> None:
