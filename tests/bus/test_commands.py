@@ -55,8 +55,10 @@ class Shown:
 async def masterdev(*words: str, terminal: bool = False) -> AsyncIterator[Shown]:
     """`masterdev` with these words, in a process of its own."""
     ours, theirs = pty.openpty() if terminal else os.pipe()
+    # As from a terminal, also where the tests were started by nohup or in a shell's background.
+    signals = ["env", "--default-signal=HUP,INT"]
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tundev.commands.masterdev", *words),
+        *(*signals, sys.executable, "-m", "tundev.commands.masterdev", *words),
         cwd=ROOT,
         stdout=theirs,
         stderr=theirs,

@@ -64,7 +64,10 @@ def test_no_secret_is_in_a_bundle(lab: Lab, tmp_path: Path) -> None:
     before = lab.master.run(["cat", CONFIG]).out
     proxy = f"http://tech:{quote(PASSWORD, safe='')}@10.0.0.1:3128"
     more = f'[rdv]\nproxy = "{proxy}"\nenrol_key = """\n{one_time}"""\n'
-    text = before.replace("[rdv]\n", more, 1) + f'\n[web]\npin = "{PIN}"\n[uplink.wifi]\npsk = "{PSK}"\n'
+    text = (
+        before.replace("[rdv]\n", more, 1)
+        + f'\n[web]\npin = "{PIN}"\n[uplink.wifi]\nssid = "guests"\npsk = "{PSK}"\n'
+    )
     with session(lab.master, account(lab, 0), "L3"), configured(lab.master, text):
         leg = lab.master.run(["cat", "/run/tundev/vtund.conf"]).out.split("passwd ")[1].split(";")[0].strip()
         # The last line of a key is its comment and its padding.
