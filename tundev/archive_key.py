@@ -12,7 +12,7 @@ import re
 
 _BEGIN, _END = (f"-----{word} PGP PUBLIC KEY BLOCK-----" for word in ("BEGIN", "END"))
 _ARMOUR = re.compile(
-    rf"\s*{_BEGIN}[ \t]*\n(?P<headers>(?:[A-Za-z]+: .*\n)*)\s*\n"
+    rf"\s*{_BEGIN}[ \t]*\n(?P<headers>(?:[A-Za-z]+: .*\n)*)[ \t]*\n"
     rf"(?P<body>[A-Za-z0-9+/=\s]+?)(?:\n=(?P<sum>[A-Za-z0-9+/]{{4}})\s*)?\n{_END}\s*"
 )
 _PUBLIC_KEY = 6
