@@ -24,6 +24,7 @@ from tundev.uplinks import country, profiles
 from tundev.uplinks.profiles import WiredInterface
 from tundev.uplinks.wanted import Kind, Uplink
 from vtunlib.errors import ConfigError, RdvError, Timeout, UsageError
+from vtunlib.network.kernel import Kernel
 from vtunlib.run import run
 from vtunlib.tunnel import Role
 
@@ -80,7 +81,7 @@ def find_wired(wanted: str, deadline: float = INTERFACE_SECONDS) -> WiredInterfa
     with IPRoute() as events, IPRoute() as route:
         events.bind(groups=RTMGRP_LINK)
         while True:
-            for link in route.get_links():
+            for link in Kernel.dumped("links", route.get_links):
                 name = link.get_attr("IFLA_IFNAME")
                 if wanted in (name, config.AUTO):
                     if _is_wired(link):
