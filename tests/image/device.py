@@ -51,12 +51,15 @@ def device(lab: Lab, role: Role, account: str, uplink: Switch, host: Host, folde
 
 
 @contextmanager
-def added(lab: Lab, role: Role, account: str) -> Iterator[str]:
-    """The RDV knows the device; its bundle, whose one-time key is good for one card."""
+def added(lab: Lab, role: Role, account: str, server: str = RDV_NAME) -> Iterator[str]:
+    """The RDV knows the device; its bundle, whose one-time key is good for one card.
+
+    server: how the bundle names the RDV. QEMU's own network has nobody who knows its name.
+    """
     file = f"/root/{account}.toml"
     location = ["--location", "cellar"] if role == Role.ONSITE else []
     add = ["rdv-admin", "device", "add", account, "--role", role, *location]
-    lab.rdv.run([*add, "--server", RDV_NAME, "--bundle", file])
+    lab.rdv.run([*add, "--server", server, "--bundle", file])
     try:
         yield lab.rdv.run(["cat", file]).out
     finally:

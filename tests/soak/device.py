@@ -13,6 +13,7 @@ from tests.image.device import added
 from tests.image.guest import Guest
 from tests.lab.host import wait_until
 from tests.lab.lab import Lab
+from tests.lab.topology import RDV
 from tests.soak.card import Card
 from tundev.firstboot.boot_partition import STATUS
 from vtunlib.tunnel import Role
@@ -90,7 +91,7 @@ def device(
     lab: Lab, image: Path, folder: Path, chance: random.Random, *, size: int = 0, more: Sequence[str] = ()
 ) -> Iterator[Device]:
     """One that is switched off, its card as it is after its bundle was copied there."""
-    with added(lab, Role.ONSITE, ACCOUNT) as bundle:
+    with added(lab, Role.ONSITE, ACCOUNT, str(RDV.ip)) as bundle:
         made = Device(lab, Card(image, bundle, folder / "card", size=size), chance, more=more)
         try:
             yield made
