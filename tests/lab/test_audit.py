@@ -141,7 +141,9 @@ def test_without_room_for_the_audit_no_session_is_opened_and_devices_come_online
     with session(lab.master, onsite, "L3"):
         pass
     after = rows(lab)[len(before) :]
-    assert [row["kind"] for row in after][:3] == ["offline", "online", "session-refused"]
+    # The refusal may be written before what was kept.
+    kinds = [row["kind"] for row in after][:3]
+    assert kinds[0] == "offline" and sorted(kinds[1:]) == ["online", "session-refused"]
 
 
 @pytest.mark.parametrize("user", ["rdv-shell", "rpi", "nobody"])

@@ -122,6 +122,8 @@ class Newcomer:
 
     def _take_over(self) -> None:
         self._lab.rdv.stop()
+        # Its namespace is still there with its address, as no machine's is that was switched off.
+        self._lab.rdv.ip(f"link set {UPLINK} down")
         new = self._hosts["newrdv"]
         assert isinstance(new, Machine)
         config.static_address(new, UPLINK, RDV)

@@ -24,7 +24,6 @@ from vtunlib.errors import (
     ConfigError,
     HostKeyMismatch,
     MissingProgram,
-    ModeNotPossible,
     NotOnline,
     RdvError,
     SessionFailed,
@@ -211,31 +210,6 @@ def test_a_malformed_access_list_changes_nothing_and_is_told(lab: Lab, text: str
         assert set(onsites(lab.masters[1])) == {account(lab, 0), account(lab, 1)}
         refused(lab.rdv.run(["rdv-admin", "acl", "check"], check=False), ConfigError, ACL)
         assert "the rules of before stay in force" in lab.rdv.journal("vtun-manager.service", lines=20)
-
-
-def test_l2_with_an_onsite_on_wifi(lab: Lab) -> None:
-    onsite, name = lab.onsites[1], account(lab, 1)
-    drop_in = "/run/systemd/system/onsitedev.service.d/wlan.conf"
-
-    def restart(uplink: str) -> None:
-        onsite.run(["systemctl", "daemon-reload"])
-        onsite.run(["systemctl", "restart", "onsitedev"])
-        wait_connected(onsite)
-        wait_until(
-            lambda: onsites(lab.master).get(name, {}).get("uplink") == uplink,
-            what=f"uplink {uplink}",
-            every=0.2,
-        )
-
-    onsite.copy_in("[Service]\nExecStart=\nExecStart=/usr/bin/onsitedev -U wlan\n", drop_in)
-    try:
-        restart("wlan")
-        refused(connect(lab.master, name, "L2"), ModeNotPossible, "wlan; use L3")
-        with session(lab.master, name, "L3"):
-            assert [row["state"] for row in listed(lab)] == ["up"]
-    finally:
-        onsite.run(["rm", "-r", str(Path(drop_in).parent)])
-        restart("lan")
 
 
 MALFORMED = {
