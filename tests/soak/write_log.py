@@ -39,10 +39,15 @@ class Entry:
 
 
 def entries(log: Path) -> list[Entry]:
-    """All that was written, up to where the log was cut short. Raises ValueError for another file."""
-    found = []
+    """All that was written, up to where the log was cut short: none where QEMU itself had no time for it.
+
+    Raises ValueError for another file.
+    """
+    found: list[Entry] = []
     with log.open("rb") as file:
         end = os.fstat(file.fileno()).st_size
+        if end < _SUPER.size:
+            return found
         magic, _, _, block = _SUPER.unpack(file.read(_SUPER.size))
         if magic != _MAGIC:
             raise ValueError(f"{log} is no log of blklogwrites")

@@ -69,3 +69,9 @@ def test_another_file_is_no_log(tmp_path: Path) -> None:
     file.write_bytes(bytes(BLOCK))
     with pytest.raises(ValueError, match="no log"):
         entries(file)
+
+
+def test_a_machine_whose_power_went_at_once_wrote_nothing(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_bytes(b"")
+    assert entries(log) == []
