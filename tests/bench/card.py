@@ -18,7 +18,7 @@ from vtunlib.tunnel import Role
 
 ACCOUNT = "rpi1300"
 DEADLINE = 1800.0
-"""Seconds of this machine's clock for a boot at a Pi 3's pace, emulated beside other work."""
+"""Seconds of this machine's clock for a boot at its own pace, emulated beside other work."""
 SETTLED = 300.0
 """Seconds after which what a boot still writes is on the card: the journal is synced every 5 minutes."""
 IDLE = 1200.0
