@@ -10,7 +10,7 @@ from dbus_fast import Message, Variant
 from dbus_fast.aio.message_bus import MessageBus
 from dbus_fast.service import ServiceInterface
 
-from tundev.uplinks import passphrase
+from tundev.uplinks import networkmanager, passphrase
 from tundev.uplinks.wanted import Wifi
 from vtunlib import bus as buses
 from vtunlib.errors import RdvError
@@ -44,7 +44,7 @@ class FakeNetworkManager(ServiceInterface):
 async def started() -> tuple[FakeNetworkManager, MessageBus]:
     bus, fake = await buses.connect(), FakeNetworkManager()
     bus.export(passphrase.AGENTS_PATH, fake)
-    await buses.own(bus, passphrase.NETWORKMANAGER)
+    await buses.own(bus, networkmanager.NAME)
     return fake, bus
 
 
@@ -108,7 +108,7 @@ def test_the_agent_comes_anew_when_a_device_failed_for_want_of_secrets_and_for_n
         for state, reason in ((120, 53), (30, 7), (120, 7)):
             path, interface = (
                 "/org/freedesktop/NetworkManager/Devices/3",
-                f"{passphrase.NETWORKMANAGER}.Device",
+                f"{networkmanager.NAME}.Device",
             )
             manager.send(Message.new_signal(path, interface, "StateChanged", "uuu", [state, 50, reason]))
         await asyncio.wait_for(fake.agents.get(), SECONDS)
@@ -126,7 +126,7 @@ def test_without_a_passphrase_nobody_registers() -> None:
         for wifi in (None, Wifi("open")):
             await passphrase.insist(bus, wifi)
         # What was sent before this answer has come.
-        await buses.call(bus, passphrase.NETWORKMANAGER, "/", "org.freedesktop.DBus.Peer", "Ping")
+        await buses.call(bus, networkmanager.NAME, "/", "org.freedesktop.DBus.Peer", "Ping")
         assert fake.agents.empty()
         for one in (bus, manager):
             one.disconnect()

@@ -16,6 +16,7 @@ from dbus_fast import DBusError, Variant
 from dbus_fast.aio.message_bus import MessageBus
 from dbus_fast.service import ServiceInterface
 
+from tundev.uplinks.networkmanager import NAME as NETWORKMANAGER
 from tundev.uplinks.wanted import Kind, Wifi, connection
 from vtunlib import bus as buses
 from vtunlib.errors import RdvError
@@ -24,7 +25,6 @@ from vtunlib.tunnel import Role
 PAUSE_SECONDS = 15.0
 """Between two tries with the same passphrase; NetworkManager waits for an answer for two minutes."""
 
-NETWORKMANAGER = "org.freedesktop.NetworkManager"
 INTERFACE = f"{NETWORKMANAGER}.SecretAgent"
 PATH = "/org/freedesktop/NetworkManager/SecretAgent"
 """Where NetworkManager looks for an agent."""
