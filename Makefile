@@ -15,7 +15,7 @@ SCRIPTS      = $(shell grep -rlIE --exclude-dir=__pycache__ '^\#!(/usr)?/bin/(en
 SOURCES      = $(shell find vtunlib rdv tundev rootfs-overlay debian Makefile -type f -not -path '*/__pycache__/*' -not -path 'debian/.debhelper/*')
 
 .DEFAULT_GOAL := help
-.PHONY: help deps check lint test soak screenshots demo bench deb image clean
+.PHONY: help deps check lint test soak screenshots demo bench deb image can-be-built clean
 
 help: ## this list
 	@echo 'Usage: make TARGET'
@@ -58,15 +58,15 @@ dist/.built: $(SOURCES) | deps
 	@tests/build-packages
 	@touch $@
 
-# Said before anything is built.
-ifeq ($(filter image,$(MAKECMDGOALS))$(filter onsite master,$(ROLE)),image)
-$(error say which one: make image ROLE=onsite or ROLE=master)
-endif
+IMAGE = $(PYTHON) -m image.build $(if $(ROLE),'$(ROLE)') $(if $(ARCH),--arch '$(ARCH)') $(if $(BASE),--base '$(BASE)') \
+  $(if $(RELEASE),--release '$(RELEASE)') $(if $(PIGEN),--pigen '$(PIGEN)')
 
-image: deps deb ## build a ready-to-flash image: ROLE=onsite|master (root; image/README.md)
-	@$(PYTHON) -m image.build $(ROLE) $(if $(ARCH),--arch $(ARCH)) $(if $(BASE),--base $(BASE)) \
-	  $(if $(RELEASE),--release $(RELEASE)) \
-	  $(if $(PIGEN),--pigen '$(PIGEN)')
+image: can-be-built deps deb ## build a ready-to-flash image: ROLE=onsite|master (root; image/README.md)
+	@$(IMAGE)
+
+# What is wrong with the words is said before anything is installed or built.
+can-be-built:
+	@$(IMAGE) --check
 
 clean: ## remove what was built, and what an interrupted lab left
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -261,7 +261,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("role", choices=list(map(str, Role)), help="what the device will be")
+    parser.add_argument("role", metavar="ROLE", choices=list(map(str, Role)), help="what the device will be")
     parser.add_argument("--arch", choices=list(map(str, Arch)), default=str(Arch.ARM64))
     parser.add_argument("--base", choices=list(map(str, Base)), default=str(Base.RPIOS))
     parser.add_argument("--release", choices=list(map(str, Release)), default=str(Release.BOOKWORM))
@@ -270,11 +270,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--dist", type=Path, default=REPOSITORY / "dist", help="packages, and the result")
     parser.add_argument("--build", type=Path, default=REPOSITORY / "build/image", help="where it works")
+    parser.add_argument("--check", action="store_true", help="say whether it can be built, and build nothing")
     options = parser.parse_args(arguments)
     try:
         recipe = Recipe(Role(options.role), Arch(options.arch), Base(options.base), Release(options.release))
         if os.geteuid() != 0:
             raise NotAllowed("only root can build an image", "use sudo")
+        pigen.check_given(options.pigen)
+        if options.check:
+            return 0
         lay_out = partial(pigen.checked_out, recipe.pin(), given=options.pigen)
         build(recipe, options.dist, options.build / recipe.system, lay_out, options.dist)
     except RdvError as error:

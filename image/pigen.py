@@ -22,8 +22,6 @@ def checked_out(pin: Pin, target: Path, given: Path | None = None) -> None:
         _git(target, "reset", "--hard", "--quiet")
         _git(target, "clean", "-d", "--force", "--quiet")
         return
-    if given and not given.is_dir():
-        raise NotFound(f"there is no folder {given}", "PIGEN is a clone of pi-gen")
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
     _git(target, "init", "--quiet")
@@ -37,6 +35,12 @@ def checked_out(pin: Pin, target: Path, given: Path | None = None) -> None:
             "PIGEN=DIR takes it from a clone that has it",
         ) from None
     _git(target, "checkout", "--quiet", pin.commit)
+
+
+def check_given(given: Path | None) -> None:
+    """Raises NotFound where a clone of pi-gen is said to be, and is no folder."""
+    if given and not given.is_dir():
+        raise NotFound(f"there is no folder {given}", "PIGEN is a clone of pi-gen")
 
 
 def _head(folder: Path) -> str:

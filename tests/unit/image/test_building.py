@@ -306,3 +306,32 @@ def test_no_boot_of_a_finished_root_finds_anything_to_update_or_of_the_builder(t
     assert (root / "etc/ld.so.preload").exists()
     assert "IMAGE_ID=tundev-onsite-arm64\n" in (root / "usr/lib/os-release").read_text()
     assert "old" not in (root / "usr/lib/os-release").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ([], "ROLE"),
+        (["router"], "'router'"),
+        (["onsite", "--arch", "i386"], "'i386'"),
+        (["onsite", "--base", "debian", "--arch", "armhf"], "build BASE=rpios for armhf"),
+        (["onsite", "--pigen", "/no/where"], "no folder /no/where"),
+    ],
+)
+def test_words_that_nothing_can_be_built_by_are_told_before_anything_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], told: str
+) -> None:
+    there = ["--dist", str(tmp_path / "dist"), "--build", str(tmp_path / "build")]
+    try:
+        code = build.main([*words, *there, "--check"])
+    except SystemExit as ended:  # argparse's
+        code = int(ended.code or 0)
+    assert code
+    assert told in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_asking_whether_an_image_can_be_built_builds_nothing(tmp_path: Path) -> None:
+    there = ["--dist", str(tmp_path / "dist"), "--build", str(tmp_path / "build")]
+    assert build.main(["onsite", *there, "--check"]) == 0
+    assert not list(tmp_path.iterdir())
