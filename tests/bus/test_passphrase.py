@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from dbus_fast import Message, Variant
+from dbus_fast import DBusError, Message, Variant
 from dbus_fast.aio.message_bus import MessageBus
 from dbus_fast.service import ServiceInterface
 
@@ -22,10 +22,12 @@ SECONDS = 10.0
 
 
 class FakeNetworkManager(ServiceInterface):
-    """Keeps who registered."""
+    """Keeps who registered, after it has refused as often as it is told to."""
 
-    def __init__(self) -> None:
+    def __init__(self, refusals: int = 0) -> None:
         self.agents: asyncio.Queue[str] = asyncio.Queue()
+        self.refusals = refusals
+        self.registered = False
         self.left = 0
         super().__init__(passphrase.AGENTS)
 
@@ -33,16 +35,23 @@ class FakeNetworkManager(ServiceInterface):
     @buses.annotated("", identifier="s")
     def register(self, identifier):  # type: ignore[no-untyped-def]
         assert identifier == passphrase.NAME
+        if self.refusals:
+            self.refusals -= 1
+            raise DBusError("org.freedesktop.DBus.Error.UnknownMethod", "Object does not exist at path")
+        self.registered = True
         self.agents.put_nowait(buses.sender())
 
     @buses.answers("Unregister")
     @buses.annotated("")
     def unregister(self):  # type: ignore[no-untyped-def]
+        if not self.registered:
+            raise DBusError(f"{passphrase.AGENTS}.NotRegistered", "Caller is not registered as an Agent")
+        self.registered = False
         self.left += 1
 
 
-async def started() -> tuple[FakeNetworkManager, MessageBus]:
-    bus, fake = await buses.connect(), FakeNetworkManager()
+async def started(refusals: int = 0) -> tuple[FakeNetworkManager, MessageBus]:
+    bus, fake = await buses.connect(), FakeNetworkManager(refusals)
     bus.export(passphrase.AGENTS_PATH, fake)
     await buses.own(bus, networkmanager.NAME)
     return fake, bus
@@ -94,6 +103,39 @@ def test_a_networkmanager_that_starts_anew_has_the_agent_again() -> None:
             manager.disconnect()
             await manager.wait_for_disconnect()  # type: ignore[no-untyped-call]
         bus.disconnect()
+
+    asyncio.run(check())
+
+
+def test_a_networkmanager_that_is_not_ready_yet_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its name is on the bus before the object is there that agents register with."""
+    monkeypatch.setattr(passphrase, "RETRY_SECONDS", 0.01)
+
+    async def check() -> None:
+        fake, manager = await started(refusals=3)
+        bus = await buses.connect()
+        await passphrase.insist(bus, WIFI, pause=0.0)
+        await asyncio.wait_for(fake.agents.get(), SECONDS)
+        for one in (bus, manager):
+            one.disconnect()
+
+    asyncio.run(check())
+
+
+def test_an_agent_that_was_dropped_comes_anew() -> None:
+    """Else a connection that NetworkManager has given up would be so until the next boot."""
+
+    async def check() -> None:
+        fake, manager = await started()
+        bus = await buses.connect()
+        await passphrase.insist(bus, WIFI, pause=0.0)
+        await asyncio.wait_for(fake.agents.get(), SECONDS)
+        fake.registered = False
+        path, interface = "/org/freedesktop/NetworkManager/Devices/3", f"{networkmanager.NAME}.Device"
+        manager.send(Message.new_signal(path, interface, "StateChanged", "uuu", [120, 50, 7]))
+        await asyncio.wait_for(fake.agents.get(), SECONDS)
+        for one in (bus, manager):
+            one.disconnect()
 
     asyncio.run(check())
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 
 from dbus_fast import DBusError, Variant
 from dbus_fast.aio.message_bus import MessageBus
@@ -19,11 +20,13 @@ from dbus_fast.service import ServiceInterface
 from tundev.uplinks.networkmanager import NAME as NETWORKMANAGER
 from tundev.uplinks.wanted import Kind, Wifi, connection
 from vtunlib import bus as buses
-from vtunlib.errors import RdvError
+from vtunlib.errors import NotRunning, RdvError
 from vtunlib.tunnel import Role
 
 PAUSE_SECONDS = 15.0
 """Between two tries with the same passphrase; NetworkManager waits for an answer for two minutes."""
+RETRY_SECONDS = 1.0
+"""Between two tries to be its agent."""
 
 INTERFACE = f"{NETWORKMANAGER}.SecretAgent"
 PATH = "/org/freedesktop/NetworkManager/SecretAgent"
@@ -80,12 +83,13 @@ async def insist(bus: MessageBus, wifi: Wifi | None, pause: float = PAUSE_SECOND
     if wifi is None or wifi.psk is None:
         return
     bus.export(PATH, SecretAgent(bus, wifi, pause))
-    begun: set[asyncio.Task[None]] = set()
+    under_way: asyncio.Task[None] | None = None
 
     def begin(pause: float, *, anew: bool) -> None:
-        task = asyncio.ensure_future(_register(bus, pause, anew=anew))
-        begun.add(task)
-        task.add_done_callback(begun.discard)
+        nonlocal under_way
+        if under_way is not None:
+            under_way.cancel()
+        under_way = asyncio.ensure_future(_register(bus, pause, anew=anew))
 
     def there(owner: str) -> None:
         if owner:
@@ -102,10 +106,20 @@ async def insist(bus: MessageBus, wifi: Wifi | None, pause: float = PAUSE_SECOND
 
 
 async def _register(bus: MessageBus, pause: float, *, anew: bool) -> None:
+    """Until it is taken, or NetworkManager is gone: its name is on the bus before its objects are."""
     await asyncio.sleep(pause)
-    try:
-        if anew:
+    if anew:
+        with suppress(RdvError):  # it may have dropped the agent itself
             await buses.call(bus, NETWORKMANAGER, AGENTS_PATH, AGENTS, "Unregister")
-        await buses.call(bus, NETWORKMANAGER, AGENTS_PATH, AGENTS, "Register", "s", NAME)
-    except RdvError as error:
-        log.warning("NetworkManager does not take an agent for Wi-Fi: %s", error)
+    told = ""
+    while True:
+        try:
+            await buses.call(bus, NETWORKMANAGER, AGENTS_PATH, AGENTS, "Register", "s", NAME)
+            return
+        except NotRunning:
+            return
+        except RdvError as error:
+            if str(error) != told:
+                told = str(error)
+                log.warning("NetworkManager does not take an agent for Wi-Fi yet: %s", error)
+        await asyncio.sleep(RETRY_SECONDS)
