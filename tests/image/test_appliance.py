@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from image.layout import DATA
+from image.layout import DATA, MIB
 from tests.image.card import ROOM
 from tests.image.conftest import Devices
 from tests.image.guest import Guest
 from vtunlib.tunnel import Role
 
+JOURNAL_USAGE = "ec387f577b844b8fa948f33cad9a75e6"
+"""SD_MESSAGE_JOURNAL_USAGE of sd-messages.h(3)."""
 AGENTS = {
     Role.ONSITE: ["onsitedev"],
     Role.MASTER: ["masterdev", "masterdev-web", "secondary-if-watcher"],
@@ -81,6 +85,23 @@ def test_it_lets_nobody_in_and_swaps_nothing(guest: Guest) -> None:
     """Without a key in [login] no sshd runs."""
     assert ":22 " not in said(guest, "ss", "--listening", "--tcp", "--numeric", "--no-header")
     assert said(guest, "swapon", "--show", "--noheadings") == ""
+
+
+def test_its_time_zone_and_language_are_plain(guest: Guest) -> None:
+    assert said(guest, "date", "+%Z") == "UTC"
+    assert said(guest, "cat", "/etc/default/locale") == "LANG=C.UTF-8"
+
+
+def test_its_journal_is_kept_and_bounded(guest: Guest) -> None:
+    """journald says of each of its journals where it is and how large it lets it become."""
+    told = said(guest, "journalctl", "--boot", f"MESSAGE_ID={JOURNAL_USAGE}", "--output=json")
+    most = {
+        entry["JOURNAL_PATH"].rsplit("/", 1)[0]: int(entry["LIMIT"])
+        for entry in map(json.loads, told.splitlines())
+    }
+    assert set(most) == {"/run/log/journal", "/var/log/journal"}
+    assert most["/run/log/journal"] <= 16 * MIB
+    assert most["/var/log/journal"] <= 64 * MIB
 
 
 def test_it_knows_its_own_version(guest: Guest, role: Role) -> None:

@@ -1,4 +1,4 @@
-"""An onsite in QEMU that an RDV of the lab knows: its power is cut, and it comes online again."""
+"""A device in QEMU that an RDV of the lab knows: its power is cut, and it comes online again."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _EVERY = 0.5
 
 
 class Device:
-    """One of the RDV's onsites. `chance` decides what of its writes a power cut loses."""
+    """One that the RDV knows. `chance` decides what of its writes a power cut loses."""
 
     def __init__(self, lab: Lab, card: Card, chance: random.Random, *, more: Sequence[str] = ()) -> None:
         self._lab = lab
@@ -88,10 +88,17 @@ class Device:
 
 @contextmanager
 def device(
-    lab: Lab, image: Path, folder: Path, chance: random.Random, *, size: int = 0, more: Sequence[str] = ()
+    lab: Lab,
+    image: Path,
+    folder: Path,
+    chance: random.Random,
+    *,
+    role: Role = Role.ONSITE,
+    size: int = 0,
+    more: Sequence[str] = (),
 ) -> Iterator[Device]:
     """One that is switched off, its card as it is after its bundle was copied there."""
-    with added(lab, Role.ONSITE, ACCOUNT, str(RDV.ip)) as bundle:
+    with added(lab, role, ACCOUNT, str(RDV.ip)) as bundle:
         made = Device(lab, Card(image, bundle, folder / "card", size=size), chance, more=more)
         try:
             yield made
