@@ -9,11 +9,30 @@ import pytest
 from image.layout import DATA, MIB
 from tests.image.card import ROOM
 from tests.image.conftest import Devices
+from tests.image.device import DEADLINE
 from tests.image.guest import Guest
+from tests.lab.host import wait_until
+from tundev.appliance.led import CLASS, NAMES, PATTERNS
 from vtunlib.tunnel import Role
 
 JOURNAL_USAGE = "ec387f577b844b8fa948f33cad9a75e6"
 """SD_MESSAGE_JOURNAL_USAGE of sd-messages.h(3)."""
+# A keyboard's light is to the kernel a LED as any. No LED can be renamed: what finds the board's is shown a
+# folder that has it by that name.
+FIND_LIGHT = f"""
+from pathlib import Path
+Path("/run/leds").mkdir()
+light = next(Path("{CLASS}").glob("*::capslock")).resolve()
+Path("/run/leds/{NAMES[0]}").symlink_to(light)
+print(light)
+"""
+SHOW_ALL = """
+from pathlib import Path
+from tundev.appliance.led import CLASS, NAMES, PATTERNS, Led
+for condition in PATTERNS:
+    Led().show(condition)
+    print((CLASS / NAMES[0] / "trigger").read_text().partition("[")[2].partition("]")[0])
+"""
 AGENTS = {
     Role.ONSITE: ["onsitedev"],
     Role.MASTER: ["masterdev", "masterdev-web", "secondary-if-watcher"],
@@ -109,3 +128,33 @@ def test_it_knows_its_own_version(guest: Guest, role: Role) -> None:
     assert f"IMAGE_ID=tundev-{role}-arm64-debian" in release
     installed = said(guest, "dpkg-query", "--show", "--showformat=${Version}", "tundev-image")
     assert f"IMAGE_VERSION={installed}" in release
+
+
+def test_its_led_shows_how_it_is(devices: Devices) -> None:
+    """QEMU's machine has no LED, so a keyboard lends it a light; the triggers are modules of this kernel."""
+    guest = devices.onsite.guest
+    guest.monitor.command("device_add", driver="usb-kbd", id="keyboard")
+    wait_until(
+        lambda: "::capslock" in said(guest, "ls", str(CLASS)),
+        what="the keyboard's light",
+        deadline=DEADLINE,
+        every=0.5,
+    )
+    light = guest.run(["python3", "-"], stdin=FIND_LIGHT).out.strip()
+    guest.run(["mount", "--bind", "/run/leds", str(CLASS)])
+    try:
+        guest.run(["systemctl", "restart", "tundev-report.service"])
+        wait_until(
+            lambda: "[none]" in said(guest, "cat", f"{light}/trigger"),
+            what="online, on the LED",
+            deadline=DEADLINE,
+            every=0.5,
+        )
+        assert said(guest, "cat", f"{light}/brightness") == said(guest, "cat", f"{light}/max_brightness")
+        shown = guest.run(["python3", "-"], stdin=SHOW_ALL).out.split()
+        assert shown == [pattern.trigger for pattern in PATTERNS.values()]
+    finally:
+        guest.run(["umount", str(CLASS)])
+        guest.run(["rm", "--recursive", "/run/leds"])
+        guest.monitor.command("device_del", id="keyboard")
+        guest.run(["systemctl", "restart", "tundev-report.service"])

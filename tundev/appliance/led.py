@@ -2,7 +2,8 @@
 
 The patterns are told apart without counting: off but for a spark, quick, slow, on,
 a heartbeat. The kernel blinks by itself (ledtrig-timer, ledtrig-heartbeat), so a device
-whose programs hang goes on showing the last one.
+whose programs hang goes on showing the last one. It refuses a trigger whose module is not
+loaded, and loads none by itself: tundev-report.service has them loaded before.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ NAMES = ("ACT", "led0", "act")
 
 @dataclass(frozen=True)
 class Pattern:
-    """A trigger of the kernel; on and off in milliseconds, where it is `timer`."""
+    """A trigger of the kernel; on and off in milliseconds, where it is `timer`; lit, where it is `none`."""
 
     trigger: str
     on: int = 0
@@ -32,7 +33,7 @@ PATTERNS = {
     Condition.STOPPED: Pattern("timer", 50, 50),
     Condition.NO_NETWORK: Pattern("timer", 50, 1950),
     Condition.NO_RDV: Pattern("timer", 500, 500),
-    Condition.ONLINE: Pattern("default-on"),
+    Condition.ONLINE: Pattern("none"),
     Condition.SESSION: Pattern("heartbeat"),
 }
 
@@ -54,3 +55,7 @@ class Led:
             # The kernel makes these two files when the trigger is set.
             (self._where / "delay_on").write_text(str(pattern.on), encoding="ascii")
             (self._where / "delay_off").write_text(str(pattern.off), encoding="ascii")
+        elif pattern.trigger == "none":
+            # Without a trigger it is off at first, and then what is written.
+            most = (self._where / "max_brightness").read_text(encoding="ascii")
+            (self._where / "brightness").write_text(most, encoding="ascii")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import pty
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from tundev.firstboot.boot_partition import BootPartition
 from tundev.firstboot.outcome import Outcome
 from tundev.states import State
 
+ROOT = Path(__file__).parents[3]
 ONLINE: dict[str, Any] = {
     "role": "onsite",
     "account": "rpi1100",
@@ -154,25 +156,40 @@ def test_what_is_found_before_any_folder_is_made_is_kept(tmp_path: Path) -> None
 # the LED
 
 
-def kernels_led(leds: Path, name: str) -> Path:
+class KernelsLed:
     """The files that the kernel has for a LED; those of a trigger are there from the start."""
-    where = leds / name
-    where.mkdir(parents=True)
-    for file in ("trigger", "delay_on", "delay_off"):
-        (where / file).write_text("")
-    return where
+
+    def __init__(self, leds: Path, name: str) -> None:
+        self._where = leds / name
+        self._where.mkdir(parents=True)
+        for file in ("trigger", "brightness", "delay_on", "delay_off"):
+            (self._where / file).write_text("")
+        (self._where / "max_brightness").write_text("255\n")
+
+    def shown(self) -> tuple[str, int, int]:
+        """The trigger, and the number or two that go with it. Fails for one that no module was loaded for."""
+        trigger = (self._where / "trigger").read_text()
+        assert trigger in {"none", *loaded_triggers()}, f"{trigger}: Invalid argument"
+        files = {"timer": ("delay_on", "delay_off"), "none": ("brightness", "brightness")}.get(trigger, ())
+        first, second = (int((self._where / file).read_text()) for file in files) if files else (0, 0)
+        return trigger, first, second
+
+
+def loaded_triggers() -> set[str]:
+    """Those that are there when the report begins, whatever this kernel has built in."""
+    unit = (ROOT / "rootfs-overlay/image/usr/lib/systemd/system/tundev-report.service").read_text()
+    before, wanted = (set(re.search(f"^{key}=(.*)$", unit, re.M)[1].split()) for key in ("After", "Wants"))  # type: ignore[index]
+    return set(re.findall(r"modprobe@ledtrig_(\w+)\.service", " ".join(before & wanted)))
 
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("shown", Condition)
 def test_the_led_shows_each_condition(tmp_path: Path, name: str, shown: Condition) -> None:
-    where = kernels_led(tmp_path, name)
+    led = KernelsLed(tmp_path, name)
     Led(tmp_path).show(shown)
     pattern = PATTERNS[shown]
-    assert (where / "trigger").read_text() == pattern.trigger
-    if pattern.trigger == "timer":
-        assert (where / "delay_on").read_text() == str(pattern.on)
-        assert (where / "delay_off").read_text() == str(pattern.off)
+    lit = (255, 255) if pattern.trigger == "none" else (pattern.on, pattern.off)
+    assert led.shown() == (pattern.trigger, *lit)
 
 
 def test_what_a_person_must_tell_apart_blinks_differently() -> None:
