@@ -11,6 +11,7 @@ import signal
 import subprocess
 from collections.abc import Callable, Container, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from vtunlib.errors import MissingProgram, RdvError, Timeout
@@ -24,6 +25,20 @@ def last_line(stderr: str) -> str:
     """What most programs say why they failed."""
     lines = [line for line in stderr.splitlines() if line.strip()]
     return lines[-1].strip() if lines else "it said nothing"
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A program that has ended. status: its exit status; below 0: the number of the signal that killed it."""
+
+    program: str
+    status: int
+    stdout: str
+    stderr: str
+
+    def error(self, reason: Callable[[str], str] = last_line) -> RdvError:
+        """What is told of it where its status is a failure; reason: what of its standard error says why."""
+        return RdvError(f"{self.program} failed ({_status(self.status)}): {reason(self.stderr)}")
 
 
 def run(
@@ -41,6 +56,19 @@ def run(
     it is given to read; None gives it /dev/null. good: the exit statuses that are no
     failure. folder: where it runs; None: here. reason: what of its standard error says why it
     failed. Raises MissingProgram, Timeout, or RdvError with the exit status and that.
+    """
+    ended = run_to_end(argv, deadline=deadline, stdin=stdin, folder=folder)
+    if ended.status not in good:
+        raise ended.error(reason)
+    return ended.stdout
+
+
+def run_to_end(
+    argv: Sequence[str], *, deadline: float = 30.0, stdin: str | None = None, folder: Path | None = None
+) -> Ended:
+    """As `run`, for who has to tell one exit status from another: none is a failure here.
+
+    Raises MissingProgram, Timeout, or RdvError where it cannot be run.
     """
     name = Path(argv[0]).name
     environment = {"PATH": os.environ.get("PATH", _PATH), "LC_ALL": "C"}
@@ -68,9 +96,7 @@ def run(
             if isinstance(error, subprocess.TimeoutExpired):
                 raise Timeout(f"{name} did not end within {deadline:g} s") from None
             raise
-    if process.returncode not in good:
-        raise RdvError(f"{name} failed ({_status(process.returncode)}): {reason(stderr)}")
-    return stdout
+    return Ended(name, process.returncode, stdout, stderr)
 
 
 def _kill(process: subprocess.Popen[str]) -> None:

@@ -1,7 +1,8 @@
 """The data partition: the one place of a card that lasts and is written to.
 
-Before it is mounted it is checked, and let reach the card's end. What e2fsck cannot
-mend is made anew, empty: the device then takes the boot partition's file over again.
+Before it is mounted it is checked, and let reach the card's end. What e2fsck itself says
+that it cannot mend is made anew, empty: the device then takes the boot partition's file over
+again. What kept e2fsck from its end is told, and the next boot tries again.
 While it is mounted its file system is let grow, which the kernel's journal makes
 safe against a power cut; the table of partitions is one sector, whole or as before.
 
@@ -19,7 +20,7 @@ from pathlib import Path
 
 from tundev.firstboot import outcome
 from vtunlib.errors import RdvError
-from vtunlib.run import run
+from vtunlib.run import run, run_to_end
 
 NUMBER = 4
 """Boot, root, the room for a second root, data: as image/ lays it out."""
@@ -33,8 +34,15 @@ MAKE = ("-b", "4096", "-i", "65536", "-m", "1", "-L", LABEL)
 """Of mke2fs. Of inodes there are few: while the file system grows, the kernel writes their tables."""
 _RESIZE = 0x40086610
 """EXT4_IOC_RESIZE_FS of Linux's fs/ext4/ext4.h: _IOW('f', 16, __u64), the new size in blocks."""
-_MENDED = (0, 1, 2)
-"""e2fsck(8): no errors; errors corrected; and a reboot is asked for, which counts for a mounted one."""
+_MENDED = range(4)
+"""e2fsck(8), whose exit status is the sum of its conditions: 1 and 2 are errors that were corrected."""
+_BEYOND_MENDING = range(4, 16)
+"""4: errors that were not; 8: an operation failed, as where there is no superblock. With any other status,
+and killed, it did not do its work, which says nothing of the file system."""
+_STRIDE = 128 * 1024 * 1024
+"""A block group of 4096-byte blocks: each may begin with what e2fsck begins with (ext4(5), `flex_bg`)."""
+_LOOK = 1024 * 1024
+"""As much of each stride as is read before all is given up: enough for its copy of the superblock."""
 
 
 @dataclass(frozen=True)
@@ -83,26 +91,28 @@ def lengthen(partition: Partition, number: int = NUMBER) -> None:
 def mend(device: Path) -> str | None:
     """Check its file system and mend it; made anew where that is beyond mending, and why is returned.
 
-    Raises RdvError where it cannot be made either.
+    Raises RdvError where e2fsck did not come to its end, or it cannot be made either.
     """
-    why = None
     for how in ("-p", "-y"):
-        try:
-            run(["e2fsck", how, str(device)], deadline=CHECK_SECONDS, good=_MENDED)
-        except RdvError as error:
-            why = str(error)
-        else:
+        checked = run_to_end(["e2fsck", how, str(device)], deadline=CHECK_SECONDS)
+        if checked.status in _MENDED:
             return None
-    _read_through(device)
+        if checked.status not in _BEYOND_MENDING:
+            raise checked.error()
+    _look_through(device)
     run(["mkfs.ext4", "-q", "-F", *MAKE, str(device)], deadline=CHECK_SECONDS)
-    return why
+    return str(checked.error())
 
 
-def _read_through(device: Path) -> None:
-    """A card that cannot be read is not made anew: it may be read the next time. Raises RdvError."""
+def _look_through(device: Path) -> None:
+    """A card that cannot be read is not made anew: it may be read the next time. Raises RdvError.
+
+    Not all of it, which takes an hour of a large card: where each block group begins.
+    """
     try:
-        with device.open("rb") as file:
-            file.read(1 << 20)
+        with device.open("rb", buffering=0) as file:
+            for place in range(0, file.seek(0, os.SEEK_END), _STRIDE):
+                os.pread(file.fileno(), _LOOK, place)
     except OSError as error:
         raise RdvError(f"cannot read {device}: {error.strerror}", "is the card broken?") from None
 
@@ -121,17 +131,25 @@ def grow(partition: Partition, where: Path = WHERE) -> None:
         os.close(descriptor)
 
 
-def _check() -> None:
-    partition = find()
-    if partition is None:
-        raise RdvError(f"the disk of the root has no partition {NUMBER}", "was this image made by image/?")
+def check(partition: Partition, kept: Path = outcome.FILE) -> None:
+    """Let it reach the card's end, and mend it; where it was made anew, `kept` has why, for the report.
+
+    Raises OSError and RdvError where it cannot be used.
+    """
     if partition.may_grow:
         lengthen(partition)
         run(["partx", "--update", "--nr", str(NUMBER), str(partition.disk)])
         print(f"{partition.device} reaches the card's end now")
     if why := mend(partition.device):
         print(f"{partition.device} was made anew: {why}", file=sys.stderr)
-        outcome.write(replace(outcome.read(), remade=why))
+        outcome.write(replace(outcome.read(kept), remade=why), kept)
+
+
+def _check() -> None:
+    partition = find()
+    if partition is None:
+        raise RdvError(f"the disk of the root has no partition {NUMBER}", "was this image made by image/?")
+    check(partition)
 
 
 def _grow() -> None:

@@ -78,7 +78,8 @@ def card_lines(seen: Seen) -> list[str]:
     if seen.outcome.broken and not seen.configured:
         return [
             *_paragraph(
-                "The card's data partition cannot be used: write the image to a new card. The reason:"
+                "The card's data partition cannot be used. Switch the device off and on again; "
+                "where that does not help, write the image to a new card. The reason:"
             ),
             *_wrapped(seen.outcome.broken, "  "),
         ]

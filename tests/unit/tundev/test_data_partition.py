@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tundev.appliance.data_partition import LABEL, Partition, find, lengthen, mend
+from tundev.appliance.data_partition import LABEL, Partition, check, find, lengthen, mend
+from tundev.appliance.led import Led
+from tundev.appliance.report import Report
+from tundev.firstboot.boot_partition import BootPartition
 from vtunlib.errors import RdvError
 from vtunlib.run import run
 
@@ -49,13 +53,76 @@ def test_a_damaged_one_is_mended_and_keeps_its_files(device: Path) -> None:
     assert mend(device) is None
 
 
-@pytest.mark.parametrize("content", [bytes(16 * MIB), os.urandom(16 * MIB)])
-def test_one_beyond_mending_is_made_anew_and_why_is_told(tmp_path: Path, content: bytes) -> None:
+@pytest.mark.parametrize("content", [bytes, os.urandom])
+def test_one_beyond_mending_is_made_anew_and_why_is_told(
+    tmp_path: Path, content: Callable[[int], bytes]
+) -> None:
     device = tmp_path / "data.img"
-    device.write_bytes(content)
+    device.write_bytes(content(16 * MIB))
     assert "e2fsck failed" in str(mend(device))
     assert mend(device) is None
     assert LABEL in run(["dumpe2fs", "-h", str(device)])
+
+
+@pytest.fixture
+def fake_e2fsck(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """One in the real one's place, that ends as its text of shell says."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    program = folder / "e2fsck"
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+
+    def ends(how: str) -> None:
+        program.write_text(f"#!/bin/sh\n{how}\n")
+        program.chmod(0o755)
+
+    return ends
+
+
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [
+        ("kill -KILL $$", "killed by SIGKILL"),
+        ("[ $1 = -p ] && exit 4; kill -TERM $$", "killed by SIGTERM"),
+        *((f"exit {status}", f"exit status {status}") for status in (16, 32, 36, 127, 128)),
+    ],
+)
+def test_one_whose_check_did_not_come_to_its_end_is_left_as_it_is(
+    device: Path, fake_e2fsck: Callable[[str], None], how: str, told: str
+) -> None:
+    before = device.read_bytes()
+    fake_e2fsck(how)
+    with pytest.raises(RdvError, match=f"e2fsck failed .{told}"):
+        mend(device)
+    assert device.read_bytes() == before
+
+
+@pytest.mark.parametrize("status", [4, 5, 8, 12])
+def test_what_the_check_itself_says_is_beyond_mending_is_made_anew(
+    device: Path, fake_e2fsck: Callable[[str], None], status: int
+) -> None:
+    fake_e2fsck(f"exit {status}")
+    assert f"exit status {status}" in str(mend(device))
+    assert kept(device) == ""
+
+
+def test_the_card_says_that_it_was_made_anew_and_why(device: Path, tmp_path: Path) -> None:
+    sectors = device.stat().st_size // 512
+    whole = Partition(device, device, 0, sectors, sectors)
+    boot, found = tmp_path / "boot", tmp_path / "found"
+    boot.mkdir()
+
+    def told() -> str:
+        check(whole, found)
+        Report(BootPartition(boot), led=Led(tmp_path), configuration=tmp_path / "none", found=found).write()
+        return " ".join((boot / "tundev-status.txt").read_text().split())
+
+    assert "anew" not in told()
+    device.write_bytes(bytes(16 * MIB))
+    assert "damaged beyond repair, and was begun anew" in told()
+    assert "e2fsck failed (exit status 8)" in told(), (
+        "it is sound now, and who reads the card has to know yet"
+    )
 
 
 def test_a_card_that_cannot_be_read_is_not_made_anew(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from vtunlib.errors import MissingProgram, RdvError, Timeout
-from vtunlib.run import run
+from vtunlib.run import run, run_to_end
 
 
 def test_it_returns_what_the_program_wrote() -> None:
@@ -25,6 +25,12 @@ def test_a_failure_tells_status_and_last_line() -> None:
         run(["sh", "-c", "echo first >&2; echo second >&2; exit 3"])
     with pytest.raises(RdvError, match=r"^sh failed \(killed by SIGTERM\): it said nothing$"):
         run(["sh", "-c", "kill -TERM $$"])
+
+
+def test_who_has_to_tell_one_exit_status_from_another_is_given_it() -> None:
+    ended = run_to_end(["sh", "-c", "echo so far; exit 3"])
+    assert (ended.status, ended.stdout) == (3, "so far\n")
+    assert run_to_end(["sh", "-c", "kill -TERM $$"]).status == -15
 
 
 def test_a_missing_program_is_told_as_that() -> None:
