@@ -5,14 +5,13 @@ Each check is a function from what is in the image to its faults, in words.
 
 from __future__ import annotations
 
-import fnmatch
-import re
 import shutil
 import stat
 from collections.abc import Callable, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from image import layout as places
+from image import personal, started
 from image.contents import Contents, contents, unsound
 from image.recipe import CONFIG
 from vtunlib.errors import FaultFound
@@ -22,109 +21,6 @@ SIZE_LIMIT = {False: 4_000_000_000 * 95 // 100, True: 8_000_000_000 * 95 // 100}
 """Bytes: of a card sold as 4 GB, or as 8 GB for Raspberry Pi OS; cards hold less than they say."""
 _RASPBERRY = frozenset({"etc/apt/sources.list.d/raspi.list", "etc/apt/sources.list.d/raspi.sources"})
 """Raspberry Pi OS is known by its archive: pi-gen writes /etc/rpi-issue only when it exports."""
-
-_LOCKED = frozenset({"*", "!", "!*", "!!"})
-_PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----")
-_UNIT_FOLDERS = ("lib/systemd/system", "usr/lib/systemd/system", "etc/systemd/system")
-_UNIT_LINK = re.compile(r"etc/systemd/system/[^/]+\.(wants|requires)/([^/]+)")
-
-
-def identity(found: Contents) -> list[str]:
-    """One device's own: made when it first boots, never shared by all."""
-    faults = [
-        f"/{path} is one device's own"
-        for path in found.entries
-        if re.fullmatch(r"etc/ssh/ssh_host_.*|etc/tundev/id_.*|etc/tundev/tundev\.toml", path)
-    ]
-    for path in ("etc/machine-id", "var/lib/dbus/machine-id"):
-        entry = found.entries.get(path)
-        if entry and stat.S_ISREG(entry.mode) and entry.size:
-            faults.append(f"/{path} has a machine's id")
-    if "etc/machine-id" not in found.entries:
-        faults.append("/etc/machine-id is missing: systemd would take every boot for the first one")
-    return faults
-
-
-def logins(found: Contents) -> list[str]:
-    """Nobody can log in before tundev.toml says who may."""
-    faults = []
-    for line in found.text("etc/shadow").splitlines():
-        account, password, *_ = [*line.split(":"), ""]
-        if not password:
-            faults.append(f"account {account} needs no password")
-        elif password not in _LOCKED:
-            faults.append(f"account {account} has a password")
-    if not found.text("etc/shadow"):
-        faults.append("/etc/shadow is missing")
-    for path, entry in found.entries.items():
-        named = PurePosixPath(path).name.startswith("authorized_keys") and not path.startswith("usr/share/")
-        if named and entry.size:
-            faults.append(f"/{path} lets somebody log in")
-    return faults
-
-
-def secrets(found: Contents) -> list[str]:
-    """No key and no device's configuration, in the root or on the boot partition."""
-    faults = []
-    for name, folder in (("", found.root), (f"{places.BOOT_PATH}/", found.boot)):
-        for file in sorted(folder.rglob("*")):
-            path = f"/{name}{file.relative_to(folder)}"
-            if file.name == "tundev.toml" and name:
-                faults.append(f"{path} is a device's configuration")
-            if file.is_symlink() or not file.is_file() or file.stat().st_size > places.MIB:
-                continue
-            if _PRIVATE_KEY.search(file.read_text(encoding="utf-8", errors="replace")):
-                faults.append(f"{path} has a private key")
-    return faults
-
-
-def enabled(found: Contents) -> set[str]:
-    """Names of the units that something starts, an instance by the name of its template."""
-    units = {match[2] for path in found.entries if (match := _UNIT_LINK.fullmatch(path))}
-    units |= {
-        f"{PurePosixPath(path).name[3:]} (SysV)"
-        for path in found.entries
-        if re.fullmatch(r"etc/rc[2-5]\.d/S\d\d.*", path) and not _native(found, PurePosixPath(path).name[3:])
-    }
-    return {re.sub(r"@[^.]+\.", "@.", unit) for unit in units}
-
-
-def generators(found: Contents) -> list[str]:
-    """No generator but systemd's own: they start what no preset names."""
-    folder = "systemd/system-generators/"
-    names = {path.rpartition("/")[2] for path in found.entries if path.startswith(f"usr/lib/{folder}")}
-    return [
-        f"generator {name} starts units that no preset names"
-        for name in sorted(names)
-        if (not name.startswith("systemd-") or name == "systemd-ssh-generator")
-        and f"etc/{folder}{name}" not in found.entries
-    ]
-
-
-def _native(found: Contents, script: str) -> bool:
-    """Whether systemd passes over an init script, for there is a unit of its name, or masked by it."""
-    unit = f"{script.removesuffix('.sh')}.service"
-    return any(f"{folder}/{unit}" in found.entries for folder in _UNIT_FOLDERS)
-
-
-def units(found: Contents, role: Role, config: Path = CONFIG) -> list[str]:
-    """Just the units that the presets name are enabled."""
-    expected = set()
-    for file in (config / "common.preset", config / f"{role}.preset"):
-        expected |= set(re.findall(r"^enable (\S+)$", file.read_text(encoding="utf-8"), re.M))
-    started = enabled(found)
-    extra = [unit for unit in started if not any(fnmatch.fnmatchcase(unit, name) for name in expected)]
-    absent = [name for name in expected if not fnmatch.filter(started, name) and not _static(found, name)]
-    return [f"unit {unit} is enabled and not expected" for unit in sorted(extra)] + [
-        f"unit {name} is expected and not enabled" for name in sorted(absent)
-    ]
-
-
-def _static(found: Contents, name: str) -> bool:
-    """Whether it is there and others start it: it has nothing to enable."""
-    paths = (f"{folder}/{name}" for folder in _UNIT_FOLDERS)
-    texts = [found.text(path) for path in paths if path in found.entries]
-    return bool(texts) and not any("[Install]" in text for text in texts)
 
 
 def modes(found: Contents, config: Path = CONFIG) -> list[str]:
@@ -160,7 +56,7 @@ def mounting(found: Contents) -> list[str]:
         faults.append("/etc/fstab has the root mounted writable")
     faults += [f"/etc/fstab has swap: {row[0]}" for row in rows if row[2:3] == ["swap"]]
     resolver = found.entries.get("etc/resolv.conf")
-    if resolver and not stat.S_ISLNK(resolver.mode):
+    if resolver and not resolver.is_link:
         faults.append("/etc/resolv.conf is a file: the builder's DNS servers, on a root that is read-only")
     if "usr/lib/clock-epoch" not in found.entries:
         faults.append("/usr/lib/clock-epoch is missing: the clock may start before the build's date")
@@ -178,17 +74,26 @@ def size(found: Contents) -> list[str]:
     return faults
 
 
-def faults_in(found: Contents, role: Role) -> list[str]:
+def faults_in(found: Contents, image: Path, role: Role) -> list[str]:
     """All faults of an image that was read."""
-    checks: list[Callable[[Contents], Sequence[str]]] = [
-        identity,
-        logins,
-        secrets,
-        generators,
+    by_role: list[Callable[[Contents, Role], Sequence[str]]] = [
+        personal.identity,
+        personal.leftovers,
+        started.units,
+    ]
+    by_itself: list[Callable[[Contents], Sequence[str]]] = [
+        personal.accounts,
+        personal.authorized,
+        started.generators,
         modes,
         mounting,
+        size,
     ]
-    return [*(fault for check in [*checks, size] for fault in check(found)), *units(found, role)]
+    return [
+        *personal.private_keys(found, image, role),
+        *(fault for look in by_role for fault in look(found, role)),
+        *(fault for look in by_itself for fault in look(found)),
+    ]
 
 
 def check(image: Path, role: Role, work: Path) -> list[str]:
@@ -200,7 +105,7 @@ def check(image: Path, role: Role, work: Path) -> list[str]:
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     try:
-        return [*unsound(image, layout), *faults_in(contents(image, layout, work), role)]
+        return [*unsound(image, layout), *faults_in(contents(image, layout, work), image, role)]
     finally:
         shutil.rmtree(work)
 

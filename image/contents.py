@@ -8,12 +8,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from image.inventory import INFO, owners
 from image.layout import Layout, Partition
 from vtunlib.errors import RdvError
 from vtunlib.run import run
 
 _DEADLINE = 600.0
-READ = ("etc", "root", "home", "lib/systemd/system", "usr/lib/systemd/system")
+READ = ("etc", "lib/systemd/system", "usr/lib/systemd/system", INFO)
 """Folders of the root whose files are read."""
 
 
@@ -25,12 +26,18 @@ class Entry:
     owner: int
     size: int
 
+    @property
+    def is_link(self) -> bool:
+        """Whether it is a symbolic one."""
+        return stat.S_ISLNK(self.mode)
+
 
 @dataclass(frozen=True)
 class Contents:
     """entries: all of the root by their paths, without a leading slash. root: the files of `READ`.
 
-    boot: the files of the boot partition. data: what the data partition has at its top.
+    boot: the files of the boot partition. data: what the data partition has at its top. owners: the
+    package that has an entry, where one has it.
     """
 
     layout: Layout
@@ -39,6 +46,7 @@ class Contents:
     root: Path
     boot: Path
     data: frozenset[str]
+    owners: dict[str, str]
 
     def text(self, path: str) -> str:
         """What a file of `READ` says; empty where there is no such file. A link is not followed."""
@@ -51,7 +59,7 @@ class Contents:
 def contents(image: Path, layout: Layout, work: Path) -> Contents:
     """Read an image; `work` is an empty folder for its files. Raises RdvError where it cannot be read."""
     boot, root, _, data = layout.partitions
-    entries = _entries(_at(image, root))
+    entries = _entries(at(image, root))
     files, boot_files = work / "root", work / "boot"
     files.mkdir()
     boot_files.mkdir()
@@ -59,10 +67,11 @@ def contents(image: Path, layout: Layout, work: Path) -> Contents:
         if folder in entries:
             target = files / folder
             target.parent.mkdir(parents=True, exist_ok=True)
-            _debugfs(_at(image, root), [f"rdump /{folder} {shlex.quote(str(target.parent))}"])
+            debugfs(at(image, root), [f"rdump /{folder} {shlex.quote(str(target.parent))}"])
     run(["mcopy", "-spmn", "-i", f"{image}@@{boot.start}", "::/", str(boot_files)], deadline=_DEADLINE)
-    top = _entries(_at(image, data), deep=False)
-    return Contents(layout, image.stat().st_size, entries, files, boot_files, frozenset(top) - {"lost+found"})
+    top = _entries(at(image, data), deep=False)
+    size, kept = image.stat().st_size, frozenset(top) - {"lost+found"}
+    return Contents(layout, size, entries, files, boot_files, kept, owners(files))
 
 
 def unsound(image: Path, layout: Layout) -> list[str]:
@@ -71,7 +80,7 @@ def unsound(image: Path, layout: Layout) -> list[str]:
     found = []
     for name, part in (("root", root), ("data", data)):
         try:
-            run(["e2fsck", "-f", "-n", _at(image, part)], deadline=_DEADLINE)
+            run(["e2fsck", "-f", "-n", at(image, part)], deadline=_DEADLINE)
         except RdvError as error:
             found.append(f"{name} file system: {error}")
     try:
@@ -81,7 +90,8 @@ def unsound(image: Path, layout: Layout) -> list[str]:
     return found
 
 
-def _at(image: Path, partition: Partition) -> str:
+def at(image: Path, partition: Partition) -> str:
+    """How the programs of e2fsprogs are told of a partition in a file."""
     return f"{image}?offset={partition.start}"
 
 
@@ -103,7 +113,7 @@ def _entries(device: str, *, deep: bool = True) -> dict[str, Entry]:
 def _listings(device: str, folders: Iterable[str]) -> Iterable[tuple[str, list[tuple[str, Entry]]]]:
     """What debugfs lists of each folder: `/inode/mode/uid/gid/name/size/`, an entry a line."""
     folders = list(folders)
-    said = _debugfs(device, [f'ls -p "/{folder}"' for folder in folders])
+    said = debugfs(device, [f'ls -p "/{folder}"' for folder in folders])
     for folder, part in zip(folders, said.split("debugfs: ls -p ")[1:], strict=True):
         listing = []
         for line in part.splitlines()[1:]:
@@ -114,5 +124,6 @@ def _listings(device: str, folders: Iterable[str]) -> Iterable[tuple[str, list[t
         yield folder, listing
 
 
-def _debugfs(device: str, commands: Iterable[str]) -> str:
+def debugfs(device: str, commands: Iterable[str]) -> str:
+    """What it answers, each answer after its question. Raises RdvError."""
     return run(["debugfs", "-f", "-", device], stdin="\n".join(commands) + "\n", deadline=_DEADLINE)

@@ -7,19 +7,21 @@ import shutil
 import time
 from pathlib import Path
 
+from image import inventory, started
 from image.layout import BOOT_PATH, Layout
 from image.recipe import Base, Recipe
 from tundev.firstboot.boot_partition import STATUS
 from vtunlib.run import run
+from vtunlib.tunnel import Role
 
-REMOVED = (
-    # One device's own: made when it first boots.
-    *("etc/ssh/ssh_host_*", "etc/machine-id", "var/lib/dbus/machine-id", "var/lib/systemd/random-seed"),
-    *("etc/tundev/id_ed25519*", "etc/tundev/tundev.toml", "var/lib/NetworkManager/*"),
-    # The builder's, with what mmdebstrap has dpkg do.
-    "etc/dpkg/dpkg.cfg.d/99mmdebstrap",
-    *("etc/resolv.conf", "etc/hostname", "usr/bin/qemu-*-static", "root/.bash_history"),
-    # What packages and their installation leave.
+DEVICES = (
+    *("etc/ssh/ssh_host_*", "etc/tundev/id_ed25519*", "etc/tundev/tundev.toml", "var/lib/NetworkManager/*"),
+    *("var/lib/dbus/machine-id", "var/lib/systemd/random-seed"),
+)
+"""One device's own, by patterns of Path.glob: made when it first boots."""
+BUILDERS = ("etc/dpkg/dpkg.cfg.d/99mmdebstrap", "usr/bin/qemu-*-static", "root/.bash_history")
+"""The builder's, with what mmdebstrap has dpkg do."""
+LEFT = (
     *(
         "var/cache/apt/*.bin",
         "var/cache/apt/archives/*.deb",
@@ -29,6 +31,9 @@ REMOVED = (
     *("var/lib/dpkg/*-old", "etc/passwd-", "etc/group-", "etc/shadow-", "etc/gshadow-", "etc/sub?id-"),
     *("var/log/*.log", "var/log/apt/*", "var/log/journal/*", "tmp/*", "var/tmp/*", "run/*"),
 )
+"""What packages and their installation leave."""
+_REPLACED = ("etc/machine-id", "etc/resolv.conf", "etc/hostname")
+"""The builder's too, and given anew by `finish`."""
 
 _CONSOLES = {Base.RPIOS: "console=serial0,115200 console=tty1", Base.DEBIAN: ""}
 
@@ -46,18 +51,37 @@ _EXTRA_CMDLINE = "ro net.ifnames=1 quiet\n"
 
 def strip(root: Path) -> None:
     """Take out of `root` what is no image's."""
-    for pattern in REMOVED:
+    for pattern in (*DEVICES, *BUILDERS, *LEFT, *_REPLACED):
         for path in root.glob(pattern):
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+
+
+def names(role: Role) -> dict[str, str]:
+    """The files that say what a device is called before its own file does, and their texts."""
+    name = f"tundev-{role}"
+    return {
+        "etc/hostname": f"{name}\n",
+        "etc/hosts": f"127.0.0.1 localhost\n127.0.1.1 {name}\n::1 localhost\n",
+    }
+
+
+def mask_strangers(root: Path, role: Role) -> None:
+    """Mask the units that packages start by links of their own, which no preset undoes."""
+    owned = inventory.owners(root)
+    links = (str(path.relative_to(root)) for path in root.glob("usr/lib/systemd/system/*.*/*"))
+    for unit in started.unwanted(started.by_packages(links, owned), role):
+        mask = root / started.ETC / unit
+        mask.unlink(missing_ok=True)
+        mask.symlink_to("/dev/null")
 
 
 def finish(root: Path, recipe: Recipe, layout: Layout, version: str) -> None:
     """Make `root`, stripped, the one of the image."""
     # Empty, not absent: systemd then neither takes the boot for the first one nor wants to write it.
     (root / "etc/machine-id").touch(mode=0o444)
-    hostname = f"tundev-{recipe.role}"
-    _write(root / "etc/hostname", f"{hostname}\n")
-    _write(root / "etc/hosts", f"127.0.0.1 localhost\n127.0.1.1 {hostname}\n::1 localhost\n")
+    for path, text in names(recipe.role).items():
+        _write(root / path, text)
+    mask_strangers(root, recipe.role)
     # The root is read-only: NetworkManager keeps the DNS servers in /run.
     (root / "etc/resolv.conf").symlink_to("/run/NetworkManager/resolv.conf")
     _write(root / "etc/fstab", layout.fstab())

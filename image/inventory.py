@@ -16,6 +16,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 STATUS = "var/lib/dpkg/status"
+INFO = "var/lib/dpkg/info"
 _NAMESPACE = "https://rdv.example.com/spdx"
 
 
@@ -40,6 +41,16 @@ def packages(root: Path) -> list[Package]:
             name, version, architecture = (fields[key] for key in ("Package", "Version", "Architecture"))
             found.append(Package(name, version, architecture, source, fields.get("Maintainer", "")))
     return sorted(found)
+
+
+def owners(root: Path) -> dict[str, str]:
+    """The package that has a path, by the path, without a leading slash; of shared folders any one."""
+    found = {}
+    for listed in sorted((root / INFO).glob("*.list")):
+        for line in listed.read_text(encoding="utf-8").splitlines():
+            # Many packages still name files by the links that have led to /usr since bookworm.
+            found[re.sub(r"^(?=(?:bin|sbin|lib)/)", "usr/", line[1:])] = listed.stem.split(":")[0]
+    return found
 
 
 def listing(installed: Sequence[Package]) -> str:

@@ -6,11 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from image.assemble import assemble
+from image.finish import names
+from image.inventory import INFO
 from image.layout import BOOT_PATH, MIB, Layout
 from image.recipe import CONFIG
+from vtunlib.tunnel import Role
 
 LAYOUT = Layout(0x1234ABCD, 64 * MIB)
 COMMAND_LINE = "console=tty0 root=PARTUUID=1234abcd-02 rw rootwait ro"
+PASSWD = "root:x:0:0:root:/root:/bin/bash\nwww-data:x:33:33::/var/www:/usr/sbin/nologin\n"
 FOLDERS = (
     "etc/systemd/system/multi-user.target.wants",
     "usr/lib/systemd/system",
@@ -36,6 +40,10 @@ class Sample:
         target.write_text(text, encoding="utf-8")
         target.chmod(mode)
 
+    def package(self, name: str, *paths: str) -> None:
+        """It has these paths, as dpkg lists them."""
+        self.write(f"{INFO}/{name}.list", "".join(f"{path}\n" for path in ("/.", *paths)))
+
     def enable(self, unit: str) -> None:
         """As systemctl does it."""
         link = self.root / f"etc/systemd/system/multi-user.target.wants/{unit}"
@@ -54,6 +62,9 @@ def sample(folder: Path) -> Sample:
         (made.root / name).mkdir(parents=True)
     (made.root / "tmp").chmod(0o1777)
     made.write("etc/machine-id", mode=0o444)
+    made.write("etc/passwd", PASSWD)
+    for path, text in names(Role.ONSITE).items():
+        made.write(path, text)
     made.write("etc/shadow", "root:*:1:0:99999:7:::\nwww-data:!:1::::::\n", 0o640)
     made.write("etc/fstab", LAYOUT.fstab())
     made.write("usr/lib/clock-epoch")

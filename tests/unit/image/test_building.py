@@ -11,11 +11,12 @@ import pytest
 
 from image import build, deliver, inventory, pigen
 from image.depends import needed
-from image.finish import finish, strip
+from image.finish import finish, mask_strangers, strip
 from image.initrd import loading_order, make_initrd
 from image.layout import MIB, Layout
 from image.progress import Progress, table
 from image.recipe import CONFIG, Arch, Base, Pin, Recipe, Release, keys
+from tests.unit.image.sample import sample
 from vtunlib.errors import NotFound, UsageError
 from vtunlib.run import run
 from vtunlib.tunnel import Role
@@ -306,6 +307,25 @@ def test_no_boot_of_a_finished_root_finds_anything_to_update_or_of_the_builder(t
     assert (root / "etc/ld.so.preload").exists()
     assert "IMAGE_ID=tundev-onsite-arm64\n" in (root / "usr/lib/os-release").read_text()
     assert "old" not in (root / "usr/lib/os-release").read_text()
+
+
+def test_what_a_package_starts_by_itself_is_masked_but_the_system(tmp_path: Path) -> None:
+    root = sample(tmp_path).root
+    wants = "lib/systemd/system/multi-user.target.wants"
+    for package, unit in (
+        ("systemd", "getty.target"),
+        ("vendor:arm64", "v@1.service"),
+        ("ours", "ssh.service"),
+    ):
+        (root / "usr" / wants).mkdir(parents=True, exist_ok=True)
+        (root / "usr" / wants / unit).touch()
+        (root / inventory.INFO).mkdir(parents=True, exist_ok=True)
+        (root / inventory.INFO / f"{package}.list").write_text(f"/.\n/{wants}/{unit}\n")
+    before = set((root / "etc/systemd/system").iterdir())
+    for _ in range(2):  # an export may be made again
+        mask_strangers(root, Role.ONSITE)
+        (made,) = set((root / "etc/systemd/system").iterdir()) - before
+        assert (made.name, str(made.readlink())) == ("v@1.service", "/dev/null")
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 from image import check_command
 from image.checks import SIZE_LIMIT, accept, check
 from image.layout import BOOT_PATH
-from tests.unit.image.sample import COMMAND_LINE, LAYOUT, Sample, sample
+from tests.unit.image.sample import COMMAND_LINE, LAYOUT, PASSWD, Sample, sample
 from vtunlib.errors import FaultFound
 from vtunlib.run import run
 from vtunlib.tunnel import Role
@@ -31,6 +31,16 @@ def test_a_sound_image_has_no_fault(made: Sample, tmp_path: Path) -> None:
     made.write("etc/rc3.d/S01console-setup.sh")
     made.write("usr/lib/systemd/system/console-setup.service")
     made.write("usr/share/man/man5/authorized_keys.5.gz", "a manual")
+    # A system's own packages start what a system is; another's unit is masked.
+    for package, unit in (("systemd", "systemd-journald.service"), ("alsa-utils", "alsa-restore.service")):
+        link = f"lib/systemd/system/sysinit.target.wants/{unit}"
+        made.write(f"usr/{link}")
+        made.package(package, f"/{link}")
+    (made.root / "etc/systemd/system/alsa-restore.service").symlink_to("/dev/null")
+    # A package's key is no secret, and a program that reads keys has none.
+    made.write("usr/lib/libgnutls.so", f"\0{KEY}")
+    made.package("libgnutls30:arm64", "/usr/lib/libgnutls.so")
+    made.write("usr/bin/ssh-keygen", "-----BEGIN OPENSSH PRIVATE KEY-----\n\0\0")
     assert check(made.make(), Role.ONSITE, tmp_path / "check") == []
 
 
@@ -53,6 +63,17 @@ def _open_folder(made: Sample) -> None:
 
 def _disabled(made: Sample) -> None:
     (made.root / "etc/systemd/system/multi-user.target.wants/onsitedev.service").unlink()
+
+
+def _key_in_our_package(made: Sample) -> None:
+    made.write("usr/lib/tundev/signing", KEY)
+    made.package("tundev-common", "/usr/lib/tundev/signing")
+
+
+def _unit_of_a_package(made: Sample) -> None:
+    link = "lib/systemd/system/multi-user.target.wants/vendor@1.service"
+    made.write(f"usr/{link}")
+    made.package("vendor", f"/{link}")
 
 
 PLANTED: dict[str, tuple[Callable[[Sample], None], str]] = {
@@ -119,10 +140,78 @@ PLANTED: dict[str, tuple[Callable[[Sample], None], str]] = {
     ),
     "the builder's resolver": (_resolver, "/etc/resolv.conf is a file"),
     "no date": (lambda made: (made.root / "usr/lib/clock-epoch").unlink(), "/usr/lib/clock-epoch is missing"),
+    "root by its password in passwd": (
+        lambda made: made.write("etc/passwd", PASSWD.replace("root:x", "root:")),
+        "account root has its password, or needs none, in /etc/passwd",
+    ),
+    "a second root": (
+        lambda made: made.write("etc/passwd", f"{PASSWD}admin:x:0:0::/root:/bin/sh\n"),
+        "account admin is root by another name",
+    ),
+    "a key of a program": (
+        lambda made: made.write("opt/vendor/agent.conf", f"[agent]\nkey =\n{KEY}"),
+        "/opt/vendor/agent.conf has a private key",
+    ),
+    "a key in a library": (
+        lambda made: made.write("usr/lib/x/blob", "x" * 5000 + KEY.replace("\n", "\\n")),
+        "/usr/lib/x/blob has a private key",
+    ),
+    "a key of ours": (_key_in_our_package, "/usr/lib/tundev/signing has a private key"),
+    "a key by its name": (
+        lambda made: made.write("home/pi/.ssh/id_ed25519", "x"),
+        "/home/pi/.ssh/id_ed25519 is somebody's key, by its name",
+    ),
+    "a random seed": (
+        lambda made: made.write("var/lib/systemd/random-seed", "x"),
+        "/var/lib/systemd/random-seed is one device's own",
+    ),
+    "NetworkManager's secret": (
+        lambda made: made.write("var/lib/NetworkManager/secret_key", "x"),
+        "/var/lib/NetworkManager/secret_key is one device's own",
+    ),
+    "a connection": (
+        lambda made: made.write("etc/NetworkManager/system-connections/home", "[wifi-security]\npsk=x\n"),
+        "/etc/NetworkManager/system-connections/home is somebody's connection",
+    ),
+    "a connection below usr": (
+        lambda made: made.write("usr/lib/NetworkManager/system-connections/preconfigured.nmconnection"),
+        "preconfigured.nmconnection is somebody's connection",
+    ),
+    "wpa_supplicant's network": (
+        lambda made: made.write("etc/wpa_supplicant/wpa_supplicant.conf", 'network={\n  psk="x"\n}\n'),
+        "/etc/wpa_supplicant/wpa_supplicant.conf has a network of somebody's",
+    ),
+    "the builder's name": (
+        lambda made: made.write("etc/hostname", "buildhost\n"),
+        "/etc/hostname does not name the device as every image does",
+    ),
+    "the builder's history": (
+        lambda made: made.write("root/.bash_history", "x"),
+        "/root/.bash_history is the builder's",
+    ),
+    "a package's list": (
+        lambda made: made.write("var/lib/apt/lists/deb.debian.org_InRelease"),
+        "/var/lib/apt/lists/deb.debian.org_InRelease was left by an installation",
+    ),
+    "a unit by no package": (
+        lambda made: made.write("usr/lib/systemd/system/multi-user.target.wants/evil.service"),
+        "unit evil.service is enabled and not expected",
+    ),
+    "a unit by a package": (
+        _unit_of_a_package,
+        "unit vendor@.service is enabled and not expected",
+    ),
 }
 
 
-OTHERS = ("no file for the id", "no password needed", "a configuration", "a writable root", "a unit too few")
+OTHERS = (
+    "no file for the id",
+    "no password needed",
+    "a configuration",
+    "a writable root",
+    "a unit too few",
+    "a second root",
+)
 """Faults that take the place of another one of these in the same file."""
 
 
