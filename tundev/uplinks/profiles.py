@@ -22,6 +22,9 @@ _NAMES = uuid.UUID("5b0c4d5e-7c39-4c8b-9a3e-3f6f7c1d2b10")
 _FOREVER = str(2**31 - 1)
 """Seconds: what NetworkManager takes for no end, where `infinity` is not understood yet."""
 
+_NOT_REQUIRED = "4"
+"""NMSettingSecretFlags, in nm-settings(5). A user without a password would wait for a person to type one."""
+
 
 @dataclass(frozen=True)
 class WiredInterface:
@@ -147,7 +150,10 @@ def _modem(modem: Modem, metric: int) -> Sections:
     said = {"apn": modem.apn, "username": modem.user, "password": modem.password, "pin": modem.pin}
     return {
         "connection": {"type": "gsm"},
-        "gsm": {key: keyfile.escaped(value) for key, value in said.items() if value is not None},
+        "gsm": {
+            **{key: keyfile.escaped(value) for key, value in said.items() if value is not None},
+            **({"password-flags": _NOT_REQUIRED} if modem.password is None else {}),
+        },
         **_addresses(Ethernet(), metric),
     }
 

@@ -146,7 +146,13 @@ def test_a_modem_has_what_its_operator_wants() -> None:
     assert said["connection"]["type"] == "gsm"
     expected = {"apn": "internet.m2m", "username": "user", "password": "pass word", "pin": "0000"}
     assert said["gsm"] == expected
-    assert of_onsite(BY_RADIO)["tundev-modem"]["gsm"] == {"apn": "internet"}
+
+
+def test_a_modem_without_a_password_waits_for_nobody_to_type_one() -> None:
+    """A user alone is a valid login to some operators, and NetworkManager would ask for the rest of it."""
+    for modem in (Modem("internet"), Modem("internet", "user"), Modem("internet", "user", pin="0000")):
+        said = of_onsite(Uplink(modem=modem))["tundev-modem"]["gsm"]
+        assert "password" not in said and said["password-flags"] == "4"
 
 
 @pytest.mark.parametrize(
