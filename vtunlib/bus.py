@@ -206,8 +206,9 @@ async def on_signal(
 ) -> Stop:
     """Call `handler` with the arguments of each such signal, until what is returned is awaited.
 
-    path None: of any of its objects. sender: a well-known or unique name. Only what its owner sends
-    counts: any peer of the system bus can send a signal of any name straight to us.
+    path None: of any of its objects, whose path is then the first argument. sender: a well-known or
+    unique name. Only what its owner sends counts: any peer of the system bus can send a signal of any
+    name straight to us.
     """
     names = {sender}
     stops: list[Stop] = []
@@ -227,7 +228,7 @@ async def on_signal(
             and (message.interface, message.member) == (interface, member)
             and path in (None, message.path)
         ):
-            handler(*message.body)
+            handler(*([message.path] if path is None else []), *message.body)
 
     rule = f"type='signal',sender='{sender}',interface='{interface}',member='{member}'"
     rule += f",path='{path}'" if path is not None else ""

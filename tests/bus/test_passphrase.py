@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Any
 
 import pytest
-from dbus_fast import DBusError, Message, Variant
+from dbus_fast import DBusError, Message, PropertyAccess, Variant
 from dbus_fast.aio.message_bus import MessageBus
-from dbus_fast.service import ServiceInterface
+from dbus_fast.service import ServiceInterface, dbus_property
 
 from tundev.uplinks import networkmanager, passphrase
 from tundev.uplinks.wanted import Wifi
@@ -19,6 +20,8 @@ pytestmark = pytest.mark.usefixtures("system_bus")
 
 WIFI = Wifi("office", "correct horse")
 SECONDS = 10.0
+DEVICE = f"{networkmanager.NAME}.Device"
+WIRED, RADIO, PULLED = (f"/org/freedesktop/NetworkManager/Devices/{number}" for number in (2, 3, 4))
 
 
 class FakeNetworkManager(ServiceInterface):
@@ -50,9 +53,24 @@ class FakeNetworkManager(ServiceInterface):
         self.left += 1
 
 
+class FakeDevice(ServiceInterface):
+    """One of NetworkManager's, of that type."""
+
+    def __init__(self, kind: int) -> None:
+        self._kind = kind
+        super().__init__(DEVICE)
+
+    @dbus_property(access=PropertyAccess.READ, name="DeviceType")
+    @buses.annotated("u")
+    def device_type(self):  # type: ignore[no-untyped-def]
+        return self._kind
+
+
 async def started(refusals: int = 0) -> tuple[FakeNetworkManager, MessageBus]:
     bus, fake = await buses.connect(), FakeNetworkManager(refusals)
     bus.export(passphrase.AGENTS_PATH, fake)
+    for path, kind in ((WIRED, 1), (RADIO, passphrase.WIFI_DEVICE)):
+        bus.export(path, FakeDevice(kind))
     await buses.own(bus, networkmanager.NAME)
     return fake, bus
 
@@ -131,8 +149,7 @@ def test_an_agent_that_was_dropped_comes_anew() -> None:
         await passphrase.insist(bus, WIFI, pause=0.0)
         await asyncio.wait_for(fake.agents.get(), SECONDS)
         fake.registered = False
-        path, interface = "/org/freedesktop/NetworkManager/Devices/3", f"{networkmanager.NAME}.Device"
-        manager.send(Message.new_signal(path, interface, "StateChanged", "uuu", [120, 50, 7]))
+        manager.send(Message.new_signal(RADIO, DEVICE, "StateChanged", "uuu", [120, 50, 7]))
         await asyncio.wait_for(fake.agents.get(), SECONDS)
         for one in (bus, manager):
             one.disconnect()
@@ -140,21 +157,25 @@ def test_an_agent_that_was_dropped_comes_anew() -> None:
     asyncio.run(check())
 
 
-def test_the_agent_comes_anew_when_a_device_failed_for_want_of_secrets_and_for_nothing_else() -> None:
+def test_the_agent_comes_anew_when_wifi_failed_for_want_of_secrets_and_for_nothing_else(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+
     async def check() -> None:
         fake, manager = await started()
         bus = await buses.connect()
         await passphrase.insist(bus, WIFI, pause=0.0)
         await asyncio.wait_for(fake.agents.get(), SECONDS)
-        # Failed for its SSID, disconnected, failed for want of secrets.
-        for state, reason in ((120, 53), (30, 7), (120, 7)):
-            path, interface = (
-                "/org/freedesktop/NetworkManager/Devices/3",
-                f"{networkmanager.NAME}.Device",
-            )
-            manager.send(Message.new_signal(path, interface, "StateChanged", "uuu", [state, 50, reason]))
+        # Failed for its SSID, disconnected; for want of secrets: with 802.1X, one that was pulled, Wi-Fi.
+        for path, state, reason in (
+            *((RADIO, 120, 53), (RADIO, 30, 7)),
+            *((WIRED, 120, 7), (PULLED, 120, 7), (RADIO, 120, 7)),
+        ):
+            manager.send(Message.new_signal(path, DEVICE, "StateChanged", "uuu", [state, 50, reason]))
         await asyncio.wait_for(fake.agents.get(), SECONDS)
         assert (fake.left, fake.agents.qsize()) == (1, 0)
+        assert caplog.text.count("Wi-Fi did not take the passphrase") == 1
         for one in (bus, manager):
             one.disconnect()
 

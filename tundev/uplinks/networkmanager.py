@@ -25,7 +25,7 @@ HELD_DNS_PRIORITY = HELD_METRIC
 NAME = "org.freedesktop.NetworkManager"
 _PATH = "/org/freedesktop/NetworkManager"
 _DEVICE = f"{NAME}.Device"
-_PROPERTIES = "org.freedesktop.DBus.Properties"
+PROPERTIES = "org.freedesktop.DBus.Properties"
 _NO_OBJECT = "/"
 _BY_ITSELF = -1
 """A route-metric that NetworkManager chooses."""
@@ -45,7 +45,7 @@ class NetworkManager:
         kernel's routes as they were: nobody else would tell.
         """
         await buses.on_owner(self._bus, NAME, lambda _: changed())
-        await buses.on_signal(self._bus, NAME, _PATH, _PROPERTIES, "PropertiesChanged", lambda *_: changed())
+        await buses.on_signal(self._bus, NAME, _PATH, PROPERTIES, "PropertiesChanged", lambda *_: changed())
 
     async def dns_servers(self, link: str) -> tuple[str, ...]:
         """The IPv4 DNS servers of the uplink's network; may be none."""
@@ -92,7 +92,7 @@ class NetworkManager:
             raise NotFound(f"NetworkManager does not have {link}") from None
 
     async def _get(self, path: str, interface: str, name: str) -> Any:
-        return buses.plain(await self._call(path, _PROPERTIES, "Get", "ss", interface, name))
+        return buses.plain(await self._call(path, PROPERTIES, "Get", "ss", interface, name))
 
     async def _call(self, path: str, interface: str, member: str, signature: str = "", *words: Any) -> Any:
         return await buses.call(self._bus, NAME, path, interface, member, signature, *words)

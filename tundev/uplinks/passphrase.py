@@ -18,6 +18,7 @@ from dbus_fast.aio.message_bus import MessageBus
 from dbus_fast.service import ServiceInterface
 
 from tundev.uplinks.networkmanager import NAME as NETWORKMANAGER
+from tundev.uplinks.networkmanager import PROPERTIES
 from tundev.uplinks.wanted import Kind, Wifi, connection
 from vtunlib import bus as buses
 from vtunlib.errors import NotRunning, RdvError
@@ -39,6 +40,8 @@ SECTION = "802-11-wireless-security"
 
 FAILED = (120, 7)
 """A device's new state and its reason (NMDeviceState, NMDeviceStateReason): failed, for want of secrets."""
+WIFI_DEVICE = 2
+"""NMDeviceType. A port with 802.1X fails for want of secrets too, and a modem."""
 
 log = logging.getLogger(__name__)
 
@@ -84,6 +87,7 @@ async def insist(bus: MessageBus, wifi: Wifi | None, pause: float = PAUSE_SECOND
         return
     bus.export(PATH, SecretAgent(bus, wifi, pause))
     under_way: asyncio.Task[None] | None = None
+    judging: set[asyncio.Task[None]] = set()
 
     def begin(pause: float, *, anew: bool) -> None:
         nonlocal under_way
@@ -91,18 +95,34 @@ async def insist(bus: MessageBus, wifi: Wifi | None, pause: float = PAUSE_SECOND
             under_way.cancel()
         under_way = asyncio.ensure_future(_register(bus, pause, anew=anew))
 
+    async def failed(device: str) -> None:
+        if await _is_wifi(bus, device):
+            log.info("Wi-Fi did not take the passphrase, or was too weak to tell: it is tried again")
+            begin(pause, anew=True)
+
     def there(owner: str) -> None:
         if owner:
             begin(0.0, anew=False)
 
-    def changed(state: int, _former: int, reason: int) -> None:
+    def changed(device: str, state: int, _former: int, reason: int) -> None:
         if (state, reason) == FAILED:
-            log.info("Wi-Fi did not take the passphrase, or was too weak to tell: it is tried again")
-            begin(pause, anew=True)
+            task = asyncio.ensure_future(failed(device))
+            judging.add(task)
+            task.add_done_callback(judging.discard)
 
     await buses.on_signal(bus, NETWORKMANAGER, None, f"{NETWORKMANAGER}.Device", "StateChanged", changed)
     await buses.on_owner(bus, NETWORKMANAGER, there)
     there(await buses.owner(bus, NETWORKMANAGER))
+
+
+async def _is_wifi(bus: MessageBus, device: str) -> bool:
+    """Not so where the device was pulled, or NetworkManager has gone: to a new one the agent comes anyway."""
+    words = (f"{NETWORKMANAGER}.Device", "DeviceType")
+    try:
+        kind = await buses.call(bus, NETWORKMANAGER, device, PROPERTIES, "Get", "ss", *words)
+    except RdvError:
+        return False
+    return bool(buses.plain(kind) == WIFI_DEVICE)
 
 
 async def _register(bus: MessageBus, pause: float, *, anew: bool) -> None:
