@@ -199,7 +199,7 @@ def test_a_networkmanager_that_is_back_tells_when_it_has_its_connections_again()
     async def scenario() -> None:
         bus, there = await buses.connect(), await buses.connect()
         changed = asyncio.Event()
-        await NetworkManager(bus).on_change(changed.set)
+        await NetworkManager(bus).on_change(changed.set, lambda: None)
         fake = FakeNetworkManager()
         there.export("/org/freedesktop/NetworkManager", fake)
         await buses.own(there, networkmanager.NAME)

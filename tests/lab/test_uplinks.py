@@ -152,10 +152,23 @@ def test_the_first_uplink_that_reaches_the_rdv_is_used_and_gone_back_to(two_ways
             assert "does not reach the RDV server" in " ".join(told(master)["uplinks"])
             # By now it has been good for long enough.
             assert told(desk)["since"] == since and told(onsite)["uplink"] == MODEM
+            restart_networkmanager(onsite)
+            assert told(desk)["since"] == since and told(onsite)["uplink"] == MODEM
             lab.laptops[1].dhcp()
             assert lab.laptops[1].fetch(f"http://{CAMERA}/").out == lab.camera.page()
         wait_uplink(onsite, "tundev-lan", BACK_SECONDS)
     by_hand(lab)
+
+
+def restart_networkmanager(machine: Machine) -> None:
+    """It leaves the networks as they are, and so is the uplink, though it takes up one after the other."""
+    unit = "tundev-uplink-watch.service"
+    before, there = machine.journal(unit), standings(machine)
+    machine.run(["systemctl", "restart", "NetworkManager"])
+    active = ["nmcli", "--terse", "--fields", "DEVICE,STATE", "connection", "show", "--active"]
+    wanted = {f"{link}:activated" for link in there}
+    wait_until(lambda: wanted <= set(machine.run(active).out.splitlines()), what="its connections again")
+    assert (machine.journal(unit), standings(machine)) == (before, there)
 
 
 def by_hand(lab: Lab) -> None:

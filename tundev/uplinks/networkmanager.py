@@ -38,13 +38,19 @@ class NetworkManager:
     def __init__(self, bus: MessageBus) -> None:
         self._bus = bus
 
-    async def on_change(self, changed: Callable[[], None]) -> None:
-        """Call `changed` when it comes or goes, and when its connections do.
+    async def on_change(self, changed: Callable[[], None], came: Callable[[], None]) -> None:
+        """Call `changed` when it comes or goes, and when its connections do; `came` before, when it comes.
 
         After a restart it has an interface before it has a connection on it again, and leaves the
         kernel's routes as they were: nobody else would tell.
         """
-        await buses.on_owner(self._bus, NAME, lambda _: changed())
+
+        def owned(owner: str) -> None:
+            if owner:
+                came()
+            changed()
+
+        await buses.on_owner(self._bus, NAME, owned)
         await buses.on_signal(self._bus, NAME, _PATH, PROPERTIES, "PropertiesChanged", lambda *_: changed())
 
     async def dns_servers(self, link: str) -> tuple[str, ...]:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
-from contextlib import aclosing
+from collections.abc import Callable
+from contextlib import aclosing, suppress
 from typing import Any
 
 from dbus_fast.aio.message_bus import MessageBus
@@ -25,21 +25,14 @@ from tundev.told import Values
 from tundev.uplinks import probe, standing
 from tundev.uplinks.choice import Choice
 from tundev.uplinks.networkmanager import HELD_METRIC, NetworkManager
+from tundev.uplinks.order import Order
 from tundev.uplinks.pick import Pick
 from tundev.uplinks.wanted import METRIC_STEP
-from vtunlib.errors import NotRunning, RdvError, Timeout
+from vtunlib.errors import RdvError
 from vtunlib.service import until_one_ends
-from vtunlib.tunnel import UplinkType
 
 AGAIN_SECONDS = 10.0
 """Before NetworkManager is told the same once more: its routes may take a while, or it refuses."""
-METRICS: Mapping[UplinkType, int] = {
-    UplinkType.LAN: 100,
-    UplinkType.OTHER: 500,
-    UplinkType.WLAN: 600,
-    UplinkType.MOBILE: 700,
-}
-"""NetworkManager's own for a connection that asks for none, about (nm_device_get_route_metric_default)."""
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +48,7 @@ class Watch:
         self._logged: str | None = None
         self._choice = Choice()
         self._networkmanager = NetworkManager(bus)
+        self._order = Order(self._networkmanager)
         self.pick = Pick(bus, self._picked)
         """What is asked for by hand: the best uplink of that type."""
         self._agent: Values = {}
@@ -62,9 +56,6 @@ class Watch:
         self._look = asyncio.Event()
         self._ways: tuple[WayOut, ...] = ()
         """Of those that were found, what NetworkManager has, the best first."""
-        self._own_metrics: dict[str, int] = {}
-        self._foreign: set[str] = set()
-        """Interfaces with a default route that NetworkManager does not have."""
         self._told_at: dict[tuple[str, bool], float] = {}
         self._news = asyncio.Event()
         self._asking: str | None = None
@@ -90,40 +81,18 @@ class Watch:
 
     async def _look_always(self) -> None:
         """What the kernel has, put in order by NetworkManager; anew when that has news, too."""
-        await self._networkmanager.on_change(self._look.set)
+        await self._networkmanager.on_change(self._look.set, self._order.came)
         while True:
-            await self._look.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._order.again):
+                    await self._look.wait()
             self._look.clear()
-            self._ways = await self._in_order(self._found)
+            self._ways = await self._order.sorted(self._found)
             links = [way.uplink.link for way in self._ways if way.plugged]
             self._choice.there(links, _now(), in_use=self._in_use())
             self._pick_again()
             self._agent_changed()
             self.seen.set()
-
-    async def _in_order(self, ways: tuple[WayOut, ...]) -> tuple[WayOut, ...]:
-        """Those that NetworkManager has, by the metrics that their own connections give them."""
-        metrics: dict[str, int] = {}
-        foreign: set[str] = set()
-        for way in ways:
-            link = way.uplink.link
-            try:
-                metrics[link] = await self._own_metric(way)
-            except RdvError as error:
-                if link in self._own_metrics and isinstance(error, NotRunning | Timeout):
-                    metrics[link] = self._own_metrics[link]  # it is restarted, and leaves the networks
-                    continue
-                if link not in self._foreign:
-                    log.info("%s is left as it is: %s", link, error)
-                foreign.add(link)
-        self._own_metrics, self._foreign = metrics, foreign
-        ours = [way for way in ways if way.uplink.link in metrics]
-        return tuple(sorted(ours, key=lambda way: metrics[way.uplink.link]))
-
-    async def _own_metric(self, way: WayOut) -> int:
-        link = way.uplink.link
-        asked = await self._networkmanager.own_metric(link)
-        return asked if asked is not None else METRICS[lan.uplink_type(link)]
 
     def _agent_told(self, status: Values | None) -> None:
         self._agent = status or {}
@@ -208,7 +177,7 @@ class Watch:
 
     def _needs_holding(self, chosen: str | None) -> bool:
         """Not the first of all by its own metric, unless another one is before it all the same."""
-        if self._own_metrics.get(chosen or "", 0) > METRIC_STEP:
+        if self._order.metrics.get(chosen or "", 0) > METRIC_STEP:
             return True
         metrics = {way.uplink.link: way.metric for way in self._ways if way.metric != HELD_METRIC}
         return min(metrics, key=lambda link: metrics[link], default=chosen) != chosen
