@@ -41,7 +41,12 @@ def _wrapped(text: str, first: str, others: str) -> list[str]:
     )
 
 
-_BY_RADIO = "By Wi-Fi or a modem: are its name and secrets in [uplink] right, and is there a signal?"
+_BY_DHCP = "Does the {}'s network hand out IPv4 addresses (DHCP)?"
+_BY_RADIO = (
+    "By Wi-Fi or a modem: are its name and secrets in [uplink] right, and is there a signal? "
+    "A SIM's PIN is tried once at each start, and three wrong tries lock the SIM: "
+    "compare it before the next."
+)
 
 NO_NETWORK = {
     Role.MASTER: Advice(
@@ -49,7 +54,7 @@ NO_NETWORK = {
         "It has no address and no way out: without these it cannot reach the RDV server.",
         [
             "Is the master's own network cable plugged in, and is its link light on?",
-            "Does the desk's network hand out addresses (DHCP)? Another device at the same socket shows it.",
+            f"{_BY_DHCP.format('desk')} Another device at the same socket shows it.",
             _BY_RADIO,
             "'nmcli device' on the master shows what its interfaces wait for.",
         ],
@@ -59,7 +64,7 @@ NO_NETWORK = {
         "It has no address and no way out: without these it cannot reach the RDV server.",
         [
             "Is its network cable plugged in at both ends, and is the link light on?",
-            "Does the customer's network hand out addresses (DHCP)? If not, set one in [uplink.ethernet].",
+            f"{_BY_DHCP.format('customer')} If not, set one in [uplink.ethernet].",
             _BY_RADIO,
             "Does the socket let unknown devices in (802.1X, MAC addresses)? Ask the customer's IT.",
             "'nmcli device' on the onsite shows what its interfaces wait for.",

@@ -61,7 +61,7 @@ CASES: dict[str, tuple[Seen, Condition, list[str]]] = {
     "no network": (
         Seen(configured=True, enrolling=True, status=NO_NETWORK),
         Condition.NO_NETWORK,
-        ["This onsite has no network:", "hand out addresses (DHCP)?"],
+        ["This onsite has no network:", "hand out IPv4 addresses (DHCP)?"],
     ),
     "on its way": (
         Seen(configured=True, status={**ONLINE, "state": "IP_addr_OK"}),
