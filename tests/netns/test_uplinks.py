@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import socket
 import struct
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, aclosing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 from pyroute2 import IPRoute
 
+from rdv.tls import authority
+from rdv.tls.authority import Pair
 from tests.netns.attach import attach
 from tests.netns.conftest import MakeNamespace, ip
+from tests.unit.tundev.tls_server import echo, tls
 from tundev import config, lan, paths
 from tundev.config_values import Server, Transport
 from tundev.uplinks import names, probe
@@ -131,9 +136,24 @@ def dns_server(*addresses: str) -> Callable[[socket.socket], None]:
     return answer
 
 
+def tls_server(pair: Pair, folder: Path) -> Callable[[socket.socket], None]:
+    handle = tls(pair, folder, echo)
+
+    def answer(listener: socket.socket) -> None:
+        peer, _ = listener.accept()
+        with peer, suppress(OSError):
+            handle(peer)
+
+    return answer
+
+
 def failure(device: Device, link: str, host: str = SERVER, servers: tuple[str, ...] = ()) -> str:
+    return failure_of(rdv(host), device, link, servers)
+
+
+def failure_of(server: config.Rdv, device: Device, link: str, servers: tuple[str, ...] = ()) -> str:
     try:
-        inside(device.namespace, probe.look, rdv(host), link, servers)
+        inside(device.namespace, probe.look, server, link, servers)
     except RdvError as error:
         return error.message
     return ""
@@ -158,6 +178,30 @@ def test_the_name_is_asked_of_the_uplinks_own_servers(device: Device, serve: Ser
     asked = (NAME, (GATEWAYS[WIRE],), WIRE)
     assert inside(device.namespace, names.addresses, *asked) == ["192.0.2.99"]
     assert failure(device, MODEM, NAME, (GATEWAYS[MODEM],)) == ""
+
+
+def test_a_question_for_the_name_leaves_by_the_uplink_that_it_is_for(device: Device, serve: Serve) -> None:
+    """Both networks have a DNS server at the very same address, and the routes lead to one of them."""
+    everywhere, told = "203.0.113.53", {WIRE: "192.0.2.99", MODEM: SERVER}
+    for link, there in device.beyond.items():
+        ip("address", "add", f"{everywhere}/32", "dev", "router", namespace=there)
+        serve(there, socket.SOCK_DGRAM, everywhere, 53, dns_server(told[link]))
+    for link, address in told.items():
+        assert inside(device.namespace, names.addresses, NAME, (everywhere,), link) == [address]
+
+
+def test_a_certificate_that_is_not_the_servers_is_no_way_to_it(
+    device: Device, serve: Serve, tmp_path: Path
+) -> None:
+    """As a portal shows that takes all connections, or a firewall that looks into TLS."""
+    now, port = datetime.datetime.now(datetime.UTC), 8443
+    ours, theirs = (authority.make_ca(name, now) for name in ("the RDV", "Example Portal"))
+    by_tls = replace(rdv(), server=Server(SERVER, port), transport=Transport.TLS, ca_cert=ours.certificate)
+    for link, ca in ((WIRE, theirs), (MODEM, ours)):
+        answer = tls_server(authority.issue(ca, [SERVER], now), tmp_path)
+        serve(device.beyond[link], socket.SOCK_STREAM, SERVER, port, answer)
+    assert "Example Portal" in failure_of(by_tls, device, WIRE)
+    assert failure_of(by_tls, device, MODEM) == ""
 
 
 def test_each_address_of_the_name_is_tried_as_the_agent_does(device: Device, serve: Serve) -> None:
