@@ -8,8 +8,6 @@ are not repeated in errors.
 from __future__ import annotations
 
 import ipaddress
-import re
-import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +17,7 @@ from tundev import config_values as forms
 from tundev import paths
 from tundev.config_values import Server, Transport
 from tundev.proxy import Proxy
+from tundev.toml_text import fault, values_of
 from tundev.uplinks import values as uplink_forms
 from tundev.uplinks.wanted import Uplink
 from vtunlib.errors import ConfigError, printable
@@ -177,10 +176,7 @@ def load(path: Path = paths.CONFIG) -> Config:
 
 def parse(text: str, name: str) -> Config:
     """The configuration in `text`; `name` stands for the file in errors. Raises ConfigError."""
-    try:
-        raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{name}: not TOML: {error}") from None
+    raw = values_of(text, name)
     for table in raw:
         if table not in _TABLES or "." in table:
             known = ", ".join(f"[{name}]" for name in _TABLES)
@@ -251,41 +247,6 @@ def _table(name: str, text: str, table: str, raw: Mapping[str, object]) -> dict[
         if key not in values:
             raise fault(name, text, table, None, f"{key} is missing")
     return values
-
-
-def fault(name: str, text: str, table: str | None, key: str | None, what: str) -> ConfigError:
-    """The error that says `what` of a key of the file `name`, with its line in `text`."""
-    line = _line_of(text, table, key)
-    place = f"{name}, line {line}" if line else name
-    subject = " ".join(part for part in (f"[{table}]" if table else "", printable(key or "", 60)) if part)
-    return ConfigError(f"{place}: {subject}: {what}")
-
-
-def _line_of(text: str, table: str | None, key: str | None) -> int | None:
-    """The line where `key` of `table` is set, or `table` begins, or else what is around it.
-
-    tomllib tells none. Good enough for an error: a line inside a multi-line string may be taken for a key.
-    """
-    wanted = [*(table.split(".") if table else []), *([key] if key is not None else [])]
-    inside: list[str] = []
-    around: tuple[int, int | None] = (0, None)
-    for number, line in enumerate(text.splitlines(), 1):
-        if header := re.match(r"\s*\[+([^\]]+)\]", line):
-            path = inside = _dotted(header[1])
-        elif words := re.match(r"\s*((?:\"[^\"]*\"|'[^']*'|[A-Za-z0-9_.\s-])+)=", line):
-            path = [*inside, *_dotted(words[1])]
-        else:
-            continue
-        if path[: len(wanted)] == wanted:
-            return number
-        if path == wanted[: len(path)]:
-            around = max(around, (len(path), number))
-    return around[1]
-
-
-def _dotted(words: str) -> list[str]:
-    """The names in a dotted key, without their quotes."""
-    return [word.strip().strip("\"'") for word in words.split(".")]
 
 
 def _outside(parser: Callable[[object], T], value: object, what: str) -> T:

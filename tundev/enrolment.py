@@ -149,4 +149,4 @@ def without_enrol_key(text: str) -> str:
 
     Raises ConfigError where its lines cannot be told.
     """
-    return toml_lines.without(text, ("rdv", "enrol_key"))
+    return toml_lines.without(text, ("rdv", "enrol_key"), paths.CONFIG.name)

@@ -74,10 +74,13 @@ def test_a_changed_file_is_taken_over_and_a_bad_one_is_told_of(lab: Lab, applian
 
     # On a later boot: a bad one leaves all as it is, and says so; the next good one takes the key away.
     taken = appliance.bundle.read_text()
-    appliance.bundle.write_text(taken + "[onside]\n")
+    appliance.bundle.write_text(f"{taken}\nmore = {'[' * 5000}\n")
     assert appliance.boot() == ["tundev-firstboot.service"]
     lab.wait_online([ACCOUNT])
-    appliance.wait_status("goes on with the file of before")
+    appliance.wait_status("nested too deeply")
+    assert "goes on with the file of before" in appliance.status
+    assert appliance.run(["hostname"]).out.strip() == ACCOUNT
+    assert camera.run([*login, "hostname"]).out == f"{ACCOUNT}\n"
     assert appliance.run(["cat", "/var/lib/tundev/ssh/ssh_host_ed25519_key.pub"]).out == host_key
     appliance.stop()
     appliance.bundle.write_text(taken.partition("[login]")[0])
@@ -90,11 +93,12 @@ def test_a_card_without_a_file_or_a_network_says_so(lab: Lab, appliance: Applian
     assert appliance.boot() == []
     appliance.wait_status("There is no configuration.")
     appliance.stop()
-    (appliance.boot_partition / "tundev.toml.txt").write_text(appliance.issued)
+    issued = appliance.boot_partition / f"{ACCOUNT}.toml"
+    issued.write_text(appliance.issued)
     assert appliance.boot() == []
-    appliance.wait_status("The file tundev.toml.txt on this card must be called tundev.toml.")
+    appliance.wait_status(f"The file {ACCOUNT}.toml on this card must be called tundev.toml.")
     appliance.stop()
-    (appliance.boot_partition / "tundev.toml.txt").rename(appliance.bundle)
+    appliance.bundle.write_text(appliance.issued)
     lab.switches[CUSTOMER].ip(f"link set {appliance.port} down")
     assert appliance.boot() == []
     appliance.wait_status("This onsite has no network")
@@ -102,6 +106,9 @@ def test_a_card_without_a_file_or_a_network_says_so(lab: Lab, appliance: Applian
     lab.switches[CUSTOMER].ip(f"link set {appliance.port} up")
     lab.wait_online([ACCOUNT])
     appliance.wait_status("Online: ")
+    # Copied, not renamed: what the device has erased from its file is still beside it.
+    assert f"can read a device's secrets on it, in {ACCOUNT}.toml: delete that" in appliance.status
+    assert issued.read_text() == appliance.issued
 
 
 def test_its_power_may_be_cut_at_any_time(lab: Lab, appliance: Appliance) -> None:

@@ -12,7 +12,10 @@ from tundev.appliance.led import PATTERNS
 from tundev.appliance.status_text import Condition
 
 TEXT = (ROOT / "docs/field-engineer.md").read_text(encoding="utf-8")
-SPEAKING = ("appliance/status_text.py", "advice_words.py", "advice.py", "firstboot/taking_over.py")
+SPEAKING = (
+    *("tundev/appliance/status_text.py", "tundev/advice_words.py", "tundev/advice.py"),
+    *("tundev/firstboot/taking_over.py", "image/finish.py"),
+)
 ELSEWHERE = {
     "RDV server",  # each text about it has these words
     "the one-time key … was used, replaced or has expired",  # the agent's, by the account
@@ -23,7 +26,7 @@ def said() -> str:
     """All texts that a device has for its card, `…` for what differs."""
     found = []
     for name in SPEAKING:
-        tree = ast.walk(ast.parse((ROOT / "tundev" / name).read_text(encoding="utf-8")))
+        tree = ast.walk(ast.parse((ROOT / name).read_text(encoding="utf-8")))
         found += [literal(node) for node in tree if isinstance(node, ast.expr)]
     return "\n".join(found).replace("{BUNDLE}", "tundev.toml")
 

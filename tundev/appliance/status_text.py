@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from tundev import advice
+from tundev import advice, paths
 from tundev.advice_words import Advice
 from tundev.contract import Key
 from tundev.firstboot.boot_partition import BUNDLE
@@ -76,14 +76,12 @@ def condition(seen: Seen) -> Condition:
 def card_lines(seen: Seen) -> list[str]:
     """For tundev-status.txt: what changes seldom, so that the card is seldom written to."""
     if seen.outcome.broken and not seen.configured:
-        return [
-            *_paragraph(
-                "The card's data partition cannot be used. Switch the device off and on again; "
-                "where that does not help, write the image to a new card. The reason:"
-            ),
-            *_wrapped(seen.outcome.broken, "  "),
-        ]
-    shown = [*_of_file(seen), *_of_data(seen)]
+        return _because(
+            "The card's data partition cannot be used. Switch the device off and on again; "
+            "where that does not help, write the image to a new card. The reason:",
+            seen.outcome.broken,
+        )
+    shown = [*_of_file(seen), *_of_others(seen), *_of_data(seen)]
     status = seen.status
     if not seen.configured:
         return shown
@@ -94,7 +92,7 @@ def card_lines(seen: Seen) -> list[str]:
     if status is None and seen.starting:
         shown += _paragraph("It is starting. Give it a minute or two.")
     elif told is not None:
-        shown += ["", *told.lines()]
+        shown += ["", *_beside(told).lines()]
     elif status is not None:
         shown += _paragraph(f"On its way to the RDV server {status.get(Key.SERVER)}.")
     if seen.enrolling:
@@ -120,23 +118,52 @@ def _of_file(seen: Seen) -> list[str]:
         "This device goes on with the file of before." if seen.configured else "This device waits for it."
     )
     if outcome.fault:
-        return [
-            *_paragraph(f"The file {BUNDLE} on this card was not taken over:"),
-            *_wrapped(outcome.fault, "  "),
-            *_paragraph(f"{instead} Mend the file on any computer, put the card back and switch on."),
-        ]
-    if outcome.misnamed:
-        text = f"The file {outcome.misnamed} on this card must be called {BUNDLE}."
-        return _paragraph(f"{text} Windows hides the end of a name: show it, and rename the file.")
+        return _because(
+            f"The file {BUNDLE} on this card was not taken over:",
+            outcome.fault,
+            f"{instead} Mend the file on any computer, put the card back and switch on.",
+        )
+    if outcome.hindered:
+        return _because(
+            f"The file {BUNDLE} on this card could not be read or kept, by no fault of its own:",
+            outcome.hindered,
+            f"{instead} The card is full or worn out: write the image to a new one, with a new bundle.",
+        )
     if outcome.untidied:
-        return [
-            *_paragraph("The card's file was taken over, but its secrets could not be taken off the card:"),
-            *_wrapped(outcome.untidied, "  "),
-        ]
+        return _because(
+            "The card's file was taken over, but the card could not be written: "
+            "what was secret in the file may be there still.",
+            outcome.untidied,
+        )
+    if outcome.misnamed:
+        subject = "One of the files" if ", " in outcome.misnamed else "The file"
+        text = f"{subject} {outcome.misnamed} on this card must be called {BUNDLE}."
+        return _paragraph(f"{text} Windows hides the end of a name: show it, and rename the file.")
+    if outcome.damaged:
+        text = f"The changed file {BUNDLE} on this card was {outcome.damaged}: it was not copied to its end."
+        again = "Copy yours again, and eject the card before you pull it out."
+        return _paragraph(f"{text} The former one was put back, and this device goes on with it. {again}")
     if not seen.configured:
         text = f"Copy this device's {BUNDLE} to where this file is, put the card back and switch on."
         return _paragraph(f"There is no configuration. {text}")
     return []
+
+
+def _of_others(seen: Seen) -> list[str]:
+    if not seen.outcome.exposed:
+        return []
+    text = (
+        f"Whoever finds this card can read a device's secrets on it, in {seen.outcome.exposed}: delete that."
+    )
+    return _paragraph(f"{text} If it was meant for this device, have it take the place of {BUNDLE}.")
+
+
+def _beside(told: Advice) -> Advice:
+    """With the name that the file has beside this one: who reads a card in a laptop sees no other."""
+    title, text, *checks = (
+        words.replace(str(paths.CONFIG), BUNDLE) for words in (told.title, told.text, *told.checks)
+    )
+    return Advice(title, text, checks)
 
 
 def _of_data(seen: Seen) -> list[str]:
@@ -146,11 +173,15 @@ def _of_data(seen: Seen) -> list[str]:
         "What this device had kept was damaged beyond repair, and was begun anew: configuration, keys, logs."
     )
     known = f"Where the RDV server does not know it any more, it needs a new {BUNDLE}."
-    return [*_paragraph(f"{text} {known} The reason:"), *_wrapped(seen.outcome.remade, "  ")]
+    return _because(f"{text} {known} The reason:", seen.outcome.remade)
 
 
 def _of_upgrade(seen: Seen) -> list[str]:
     return _paragraph(seen.upgrade) if seen.upgrade else []
+
+
+def _because(told: str, reason: str, then: str = "") -> list[str]:
+    return [*_paragraph(told), *_wrapped(reason, "  "), *(_paragraph(then) if then else [])]
 
 
 def _paragraph(text: str) -> list[str]:

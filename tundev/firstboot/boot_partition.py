@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 
 from vtunlib import files
-from vtunlib.errors import RdvError
+from vtunlib.errors import ConfigError, RdvError
 from vtunlib.run import run
 
 WHERE = Path("/boot/firmware")
@@ -20,6 +21,8 @@ BUNDLE = "tundev.toml"
 STATUS = "tundev-status.txt"
 SIZE_LIMIT = 65536
 """Bytes; a bundle with its key and CA has 4000."""
+ENTRIES_LIMIT = 500
+"""Of the folder; an image's has fewer than 100."""
 
 
 class BootPartition:
@@ -31,19 +34,35 @@ class BootPartition:
         self.status = where / STATUS
 
     def read(self) -> bytes | None:
-        """The bundle, at most SIZE_LIMIT bytes and one of it; None where there is none. Raises OSError."""
+        """The bundle, at most SIZE_LIMIT bytes and one of it; None where there is none.
+
+        Raises OSError, and ConfigError for a folder.
+        """
         try:
             with self.bundle.open("rb") as file:
                 return file.read(SIZE_LIMIT + 1)
         except FileNotFoundError:
             return None
+        except IsADirectoryError:
+            raise ConfigError(f"{BUNDLE}: it is a folder", "copy the file that is in it") from None
 
-    def misnamed(self) -> str | None:
-        """A file that is meant to be the bundle: Windows hides what a name ends with."""
-        for path in sorted(self.where.glob("*.toml*")):
-            if path.name.lower() in (f"{BUNDLE}.txt", "tundev.toml.toml", "tundev.tom"):
-                return path.name
-        return None
+    def others(self) -> dict[str, bytes]:
+        """The other files that are no larger than a bundle, by name. What cannot be read is left out."""
+        found = {}
+        with suppress(OSError), os.scandir(self.where) as entries:
+            for entry in islice(entries, ENTRIES_LIMIT):
+                with suppress(OSError):
+                    if self._is_other(entry):
+                        found[entry.name] = Path(entry.path).read_bytes()
+        return found
+
+    def _is_other(self, entry: os.DirEntry[str]) -> bool:
+        """Raises OSError."""
+        if not entry.is_file(follow_symlinks=False) or entry.stat().st_size > SIZE_LIMIT:
+            return False
+        # FAT finds the bundle in small letters, and lists it in those that it was copied with.
+        ours = [path for path in (self.bundle, self.status) if path.name == entry.name.lower()]
+        return not any(path.exists() and path.samefile(entry.path) for path in ours)
 
     @contextmanager
     def writable(self) -> Iterator[None]:

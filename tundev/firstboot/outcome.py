@@ -21,8 +21,14 @@ class Outcome:
 
     fault: str | None = None
     """Why the boot partition's file was not taken over."""
+    hindered: str | None = None
+    """Why it could not be, where that is no fault of the file."""
+    damaged: str | None = None
+    """What it was in place of a text, so that the former one was put back."""
     misnamed: str | None = None
-    """A file on the boot partition that is meant to be it."""
+    """Files on the boot partition that are meant to be it, by name."""
+    exposed: str | None = None
+    """Other files there that hold a device's secrets, by name."""
     untidied: str | None = None
     """Why its secrets are still on the boot partition."""
     remade: str | None = None

@@ -7,11 +7,10 @@ KEPT where it stands: it means what the device has.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 
-from tundev import config, toml_lines
-from vtunlib.errors import ConfigError
+from tundev import toml_lines
+from tundev.toml_text import fault, values_of
 
 KEPT = "(kept on the device)"
 ONCE = ("rdv", "enrol_key")
@@ -28,13 +27,16 @@ HEADER = """\
 """
 
 
-def erased(text: str) -> str:
-    """`text` without its secrets, below the header. Raises ConfigError where one's lines cannot be told."""
-    values = tomllib.loads(text)
+def erased(text: str, name: str) -> str:
+    """`text` without its secrets, below the header; name stands for the file in errors.
+
+    Raises ConfigError where one's lines cannot be told, or on no TOML.
+    """
+    values = values_of(text, name)
     for where in SECRETS:
         value = toml_lines.value_of(values, where)
-        if value not in (None, KEPT) and _is_secret(where, str(value)):
-            text = toml_lines.with_value(text, where, KEPT)
+        if value not in (None, KEPT) and is_secret(where, str(value)):
+            text = toml_lines.with_value(text, where, KEPT, name)
     # With the ends of line of the rest: the editor of whoever reads it may know no others.
     header = HEADER.replace("\n", "\r\n") if "\r\n" in text else HEADER
     return text if text.startswith(header) else header + text
@@ -45,22 +47,19 @@ def completed(text: str, name: str, former: Mapping[str, object]) -> str:
 
     name stands for the file in errors. Raises ConfigError where `former` has none, or on no TOML.
     """
-    try:
-        values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{name}: not TOML: {error}") from None
+    values = values_of(text, name)
     for where in SECRETS:
         if toml_lines.value_of(values, where) != KEPT:
             continue
         value = toml_lines.value_of(former, where)
         if value is None and where != ONCE:
-            raise config.fault(
+            raise fault(
                 name, text, ".".join(where[:-1]), where[-1], "the device does not have it; write it anew"
             )
-        text = toml_lines.with_value(text, where, None if value is None else str(value))
+        text = toml_lines.with_value(text, where, None if value is None else str(value), name)
     return text
 
 
-def _is_secret(where: tuple[str, ...], value: str) -> bool:
+def is_secret(where: tuple[str, ...], value: str) -> bool:
     """A proxy's address is none, unless there is a password in it."""
     return where != ("rdv", "proxy") or "@" in value

@@ -3,17 +3,16 @@
 `plan` decides by what is found, `steps` acts. Each step is durable before the
 next, and the plan that is made after a cut ends where the first would have. What the
 device keeps of the file, besides its configuration: COPY, what the boot partition is
-to hold from now on, without secrets; and SOURCE, the digest of what was taken.
+to hold from now on, without secrets; and SOURCE, the digest of what was taken, with the
+word TIDY once the boot partition holds COPY.
 
 It never enrols and never asks the network.
 """
 
 from __future__ import annotations
 
-import codecs
 import hashlib
 import os
-import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -21,12 +20,15 @@ from pathlib import Path
 
 from tundev import config, paths, settings
 from tundev.firstboot import secret_values
-from tundev.firstboot.boot_partition import BUNDLE, SIZE_LIMIT, BootPartition
+from tundev.firstboot.boot_partition import BUNDLE, BootPartition
+from tundev.firstboot.card_text import is_partly_zeros, text_of
+from tundev.toml_text import values_of
 from vtunlib import files
 from vtunlib.errors import ConfigError
 
 COPY = "card.toml"
 SOURCE = "card.sha256"
+TIDY = "tidy"
 
 
 class Step(StrEnum):
@@ -43,6 +45,8 @@ class Step(StrEnum):
     """The former file is overwritten where it lies."""
     CARD = "card"
     """The boot partition has the copy."""
+    TIDY = TIDY
+    """It is noted that it has: where it is empty or damaged from now on, no step was cut short."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,16 @@ class Found:
     copy: bytes | None = None
     source: str | None = None
 
+    @property
+    def digest(self) -> str:
+        """Of what was taken."""
+        return (self.source or "").removesuffix(f" {TIDY}")
+
+    @property
+    def tidy(self) -> bool:
+        """Whether all steps were made: what differs on the boot partition since then is a person's."""
+        return (self.source or "").endswith(f" {TIDY}")
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -63,53 +77,57 @@ class Plan:
     config: bytes = b""
     copy: bytes = b""
     source: str = ""
+    """The digest alone."""
+    damaged: str | None = None
+    """What a person's file is in place of a text: nobody else has cut it short."""
 
 
-def plan(found: Found) -> Plan:
-    """What is to be done. Raises ConfigError where the file cannot be taken: all stays as it is then."""
+def plan(found: Found, name: str = BUNDLE) -> Plan:
+    """What is to be done; name stands for the file in errors.
+
+    Raises ConfigError where the file cannot be taken: all stays as it is then.
+    """
     card = found.card
     if found.config is not None and found.copy is not None:
-        if card == found.copy:
-            return Plan()
-        # An empty one is what fsck leaves of a file whose place on the card is lost.
-        if not card or _half_blanked(card):
-            return Plan((Step.CARD,), copy=found.copy)
-        if _digest(card) == found.source:
-            return Plan((Step.BLANK, Step.CARD), copy=found.copy)
+        made = _tidying(found, found.copy)
+        if made is not None:
+            return made
     if card is None:
         return Plan()
-    text = _text(card)
-    completed = secret_values.completed(text, BUNDLE, _values(found.config))
-    config.parse(completed, BUNDLE)
-    copy = secret_values.erased(text).encode()
+    text = text_of(card, name)
+    completed = secret_values.completed(text, name, _values(found.config))
+    config.parse(completed, name)
+    copy = secret_values.erased(text, name).encode()
     taking = (Step.CONFIG, Step.KEY, Step.COPY, Step.SOURCE)
     tidying = () if copy == card else (Step.BLANK, Step.CARD)
-    return Plan((*taking, *tidying), completed.encode(), copy, _digest(card))
+    return Plan((*taking, *tidying, Step.TIDY), completed.encode(), copy, _digest(card))
 
 
-def _text(card: bytes) -> str:
-    if len(card) > SIZE_LIMIT:
-        raise ConfigError(f"{BUNDLE}: longer than {SIZE_LIMIT} bytes; no bundle is")
-    if card.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise ConfigError(f"{BUNDLE}: saved as UTF-16 (Notepad: 'Unicode')", "save it as UTF-8")
-    try:
-        return card.removeprefix(codecs.BOM_UTF8).decode()
-    except UnicodeDecodeError as error:
-        line = card.count(b"\n", 0, error.start) + 1
-        raise ConfigError(f"{BUNDLE}, line {line}: not UTF-8", "save it as UTF-8") from None
+def _tidying(found: Found, copy: bytes) -> Plan | None:
+    """What is left to be done for a file that was taken; None where a person's is on the card."""
+    card, digest = found.card, found.digest or _digest(copy)
+    # Before the card is changed TIDY goes: a cut is no damage then.
+    begun = (Step.SOURCE,) if found.tidy else ()
+    if card == copy:
+        return Plan(() if found.tidy else (Step.TIDY,), source=digest)
+    if card is None:
+        return Plan((*begun, Step.CARD, Step.TIDY), copy=copy, source=digest)
+    # An empty one is what fsck leaves of a file whose place on the card is lost.
+    if not card or is_partly_zeros(card):
+        if found.tidy:  # a person's, and it is told again if the power is cut before it was read
+            return Plan((Step.CARD,), copy=copy, damaged="damaged" if card else "empty")
+        return Plan((Step.CARD, Step.TIDY), copy=copy, source=digest)
+    if _digest(card) == digest:
+        return Plan((*begun, Step.BLANK, Step.CARD, Step.TIDY), copy=copy, source=digest)
+    return None
 
 
 def _values(former: bytes | None) -> dict[str, object]:
     """The configuration of before; nothing where it is damaged."""
     try:
-        return tomllib.loads((former or b"").decode())
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError):
+        return values_of((former or b"").decode(), BUNDLE)
+    except (UnicodeDecodeError, ConfigError):
         return {}
-
-
-def _half_blanked(card: bytes) -> bool:
-    """Whether a power cut has caught Step.BLANK; UTF-16 has NULs too, but begins otherwise."""
-    return b"\0" in card and not card.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
 
 
 def _digest(card: bytes) -> str:
@@ -137,7 +155,7 @@ class Places:
 
 
 def look(places: Places) -> Found:
-    """What there is. Raises OSError."""
+    """What there is. Raises OSError, ConfigError."""
     source = _read(places.source)
     return Found(
         places.boot.read(),
@@ -173,4 +191,6 @@ def steps(made: Plan, places: Places) -> Iterator[Step]:
             case Step.CARD:
                 with places.boot.writable():
                     places.boot.replace(places.boot.bundle, made.copy)
+            case Step.TIDY:
+                files.replace(places.source, f"{made.source} {TIDY}\n".encode(), mode=0o644)
         yield step

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.lab.host import wait_until
-from tests.unit.tundev.test_firstboot import RDV
+from tests.unit.tundev.firstboot.conftest import RDV
 from tundev.appliance.led import NAMES, PATTERNS, Led
 from tundev.appliance.pace import CAP_SECONDS, Pace
 from tundev.appliance.report import Report
@@ -86,10 +86,30 @@ CASES: dict[str, tuple[Seen, Condition, list[str]]] = {
         Condition.NO_FILE,
         ["The file tundev.toml.txt on this card must be called tundev.toml."],
     ),
+    "several of other names": (
+        Seen(Outcome(misnamed="rpi1100.toml, rpi1200.toml")),
+        Condition.NO_FILE,
+        ["One of the files rpi1100.toml, rpi1200.toml on this card must be called tundev.toml."],
+    ),
+    "a damaged change": (
+        Seen(Outcome(damaged="empty"), configured=True, status=ONLINE),
+        Condition.ONLINE,
+        ["tundev.toml on this card was empty", "was put back", "Copy yours again, and eject", "Online: "],
+    ),
+    "a full card": (
+        Seen(Outcome(hindered="No space left on device")),
+        Condition.NO_FILE,
+        ["by no fault of its own: No space left on device", "waits for it. The card is full or worn out"],
+    ),
+    "copies beside it": (
+        Seen(Outcome(exposed="tundev.toml~"), configured=True, status=ONLINE),
+        Condition.ONLINE,
+        ["can read a device's secrets on it, in tundev.toml~", "delete", "Online: "],
+    ),
     "secrets still there": (
         Seen(Outcome(untidied="Input/output error"), configured=True, status=ONLINE),
         Condition.ONLINE,
-        ["its secrets could not be taken off the card", "Input/output error"],
+        ["the card could not be written", "may be there still", "Input/output error"],
     ),
     "data made anew": (
         Seen(Outcome(remade="e2fsck failed (exit status 12): bad"), configured=True, status=REFUSED),
@@ -126,6 +146,13 @@ def test_each_condition_is_told_in_words(case: str) -> None:
         assert not [words for words in told if words not in text], text
         assert max(map(len, lines)) <= 79
         assert all(line.isprintable() for line in lines)
+
+
+@pytest.mark.parametrize("failure", ["NameNotResolved", "RdvUnreachable", "ProtocolError", "ProxyRefused"])
+def test_the_card_names_the_file_that_is_on_it(failure: str) -> None:
+    seen = Seen(configured=True, status={**REFUSED, "failure_class": failure})
+    text = " ".join(" ".join(card_lines(seen)).split())
+    assert re.search(r"(in|of) tundev\.toml", text) and "/etc/" not in text
 
 
 def test_a_session_is_no_reason_to_write_the_card() -> None:
