@@ -16,10 +16,10 @@ from image.assemble import put
 from image.check_command import role_of
 from image.deliver import unpacked
 from tundev import config
+from tundev.firstboot.boot_partition import BUNDLE, SIZE_LIMIT
+from tundev.firstboot.taking_over import Found, plan
 from vtunlib.errors import AlreadyExists, ConfigError, NotFound, RdvError, UsageError
 from vtunlib.run import run
-
-NAME = "tundev.toml"
 
 EXAMPLES = """\
 examples:
@@ -34,14 +34,16 @@ device once: keep the card image as you would keep the key, and write it to one 
 def checked(bundle: Path, image: Path) -> str:
     """The bundle's text. Raises RdvError where a device of this image could not take it."""
     try:
-        text = bundle.read_text(encoding="utf-8")
+        with bundle.open("rb") as file:
+            data = file.read(SIZE_LIMIT + 1)
     except FileNotFoundError:
         raise NotFound(f"there is no bundle {bundle}", "rdv-admin device add --bundle writes one") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{bundle} is not UTF-8 text") from None
     except OSError as error:
         raise RdvError(f"cannot read {bundle}: {error.strerror}") from None
-    found = config.parse(text, str(bundle))
+    # The device's own decision, for one that has nothing yet.
+    made = plan(Found(card=data), str(bundle))
+    found = config.parse(made.config.decode(), str(bundle))
+    text = data.decode()  # every byte of it: with its mark, where Windows has set one
     try:
         role = role_of(image)
     except UsageError:  # a card whose name was chosen by its user
@@ -52,7 +54,7 @@ def checked(bundle: Path, image: Path) -> str:
 
 
 def provision(image: Path, text: str, card: Path) -> None:
-    """Write `card`: the image, with `text` as its device's configuration. Raises RdvError."""
+    """Write `card`: the image, with `text` as its device's configuration. Raises RdvError, OSError."""
     if not image.is_file():
         raise NotFound(f"there is no image {image}", "build one: make image ROLE=onsite")
     if card.exists():
@@ -69,18 +71,19 @@ def provision(image: Path, text: str, card: Path) -> None:
             raise UsageError(f"{image} is no image of ours: {error}") from None
         boot = f"{part}@@{layout.partitions[0].start}"
         # -o: a question of mcopy's would have nobody to answer it.
-        run(["mcopy", "-o", "-i", boot, "-", f"::/{NAME}"], stdin=text, deadline=120)
-        os.link(part, card)  # unlike a rename it never takes the place of one that came meanwhile
+        run(["mcopy", "-o", "-i", boot, "-", f"::/{BUNDLE}"], stdin=text, deadline=120)
+        # A link would do it at once, but FAT has none: the name is taken first, where nobody has it yet.
+        os.close(os.open(card, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        part.replace(card)
     except FileExistsError:
         raise AlreadyExists(f"{card} is there already", "remove it, or take another name") from None
     finally:
-        part.unlink(missing_ok=True)  # xz has taken away what it could not finish
+        part.unlink(missing_ok=True)
 
 
 def _copy(image: Path, target: Path) -> None:
     if image.suffix == ".xz":
         unpacked(image, target)
-        target.chmod(0o600)
         return
     os.truncate(target, image.stat().st_size)
     put(image, target, 0)

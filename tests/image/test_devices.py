@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from image.provisioning import NAME
 from tests.image.card import faults, text_on
 from tests.image.conftest import Devices
 from tests.image.desk import ADAPTERS, Desk
 from tests.image.device import Device
 from tests.lab.lab import Lab
 from tests.lab.topology import CAMERA, CUSTOMER_LAN, DOWNLOAD
+from tundev.firstboot.boot_partition import BUNDLE
 
 CUTS = 3
 
@@ -64,7 +64,7 @@ def test_an_onsite_survives_power_cuts_and_its_card_keeps_no_secret(
             _cut_and_back(onsite, tmp_path)
     for _ in range(CUTS - 1):
         _cut_and_back(onsite, tmp_path)
-    left = text_on(onsite.disk.image, NAME)
+    left = text_on(onsite.disk.image, BUNDLE)
     assert onsite.account in left
     assert "PRIVATE KEY" not in left
 

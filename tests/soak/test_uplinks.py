@@ -5,11 +5,11 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-from image.provisioning import NAME
 from tests.lab.host import wait_until
 from tests.lab.lab import Lab
 from tests.soak.access_point import AIR, AccessPoint, hardware, tools
 from tests.soak.device import DEADLINE, device
+from tundev.firstboot.boot_partition import BUNDLE
 
 SSID, PSK = " café;\\ 1", "  pass\\word #;= "
 UPLINK = "\n[uplink.wifi]\nssid = ' café;\\ 1'\npsk = '  pass\\word #;= '\ncountry = \"FR\"\n"
@@ -19,7 +19,7 @@ def test_an_onsite_without_a_cable_enrols_by_wifi_and_comes_back_when_the_passph
     rdv: Lab, image: Path, tmp_path: Path, chance: random.Random
 ) -> None:
     with device(rdv, image, tmp_path, chance, more=hardware(tools())) as onsite:
-        onsite.card.write(NAME, (onsite.card.read(NAME) + UPLINK).encode())
+        onsite.card.write(BUNDLE, (onsite.card.read(BUNDLE) + UPLINK).encode())
         onsite.switch_on()
         for link in ("uplink", AIR):
             onsite.guest.monitor.command("set_link", name=link, up=False)
@@ -30,7 +30,7 @@ def test_an_onsite_without_a_cable_enrols_by_wifi_and_comes_back_when_the_passph
         air.open(SSID, PSK)
         onsite.wait_online()
         assert "dev wlan0" in onsite.guest.run(["ip", "route", "show", "default"]).out
-        assert "kept on the device" in onsite.guest.run(["cat", f"/boot/firmware/{NAME}"]).out
+        assert "kept on the device" in onsite.guest.run(["cat", f"/boot/firmware/{BUNDLE}"]).out
         # As where a router was replaced, and set up like the former one only at the second try.
         air.open(SSID, "another one altogether")
         wait_until(lambda: not onsite.online, what="offline", deadline=DEADLINE, every=1.0)
