@@ -19,10 +19,15 @@ _LINE = re.compile(r"\(at line ([0-9]+), ")
 _NESTED = re.compile(r"[\[{]{50}")
 _DIGITS = re.compile(r"[0-9_]{4000}")
 """Python refuses to read a number of more than 4300 (sys.set_int_max_str_digits)."""
+_DOTS_LIMIT = 500
+"""In a line: the parser's work for a dotted key grows with the square of its parts, to minutes for 64 KiB."""
 
 
 def values_of(text: str, name: str) -> dict[str, Any]:
     """The parsed `text`; name stands for the file in errors. Raises ConfigError on no TOML."""
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.count(".") > _DOTS_LIMIT:
+            raise ConfigError(f"{name}, line {number}: more than {_DOTS_LIMIT} dots")
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

@@ -78,6 +78,7 @@ WORDS = (
         (lambda text: text.replace('"rpi1100"', '"rpi1100”'), "line 3 has typographic quotes"),
         (lambda text: text + f"[onsite]\nlocation = {'[' * 5000}\n", "line 19: nested too deeply"),
         (lambda text: text + "[master]\ngrace = " + "1" * 5000, "line 19: a number of too many digits"),
+        (lambda text: text + "a." * 30000 + "a = 1\n", "line 18: more than 500 dots"),
         (
             lambda text: f"web = {{ pin = '{PIN}' }}\n" + text.partition("[web]")[0],
             "tundev.toml, line 1: [web] pin: expected it on a line of its own, below [web]",
