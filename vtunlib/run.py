@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,37 +48,44 @@ def run(
     stdin: str | None = None,
     good: Container[int] = (0,),
     folder: Path | None = None,
+    environment: Mapping[str, str] | None = None,
     reason: Callable[[str], str] = last_line,
 ) -> str:
     """Run `argv` to its end and return what it wrote to standard output.
 
     deadline: seconds until the program and its children are killed. stdin: text
     it is given to read; None gives it /dev/null. good: the exit statuses that are no
-    failure. folder: where it runs; None: here. reason: what of its standard error says why it
-    failed. Raises MissingProgram, Timeout, or RdvError with the exit status and that.
+    failure. folder: where it runs; None: here. environment: besides PATH and the locale.
+    reason: what of its standard error says why it failed. Raises MissingProgram, Timeout, or
+    RdvError with the exit status and that.
     """
-    ended = run_to_end(argv, deadline=deadline, stdin=stdin, folder=folder)
+    ended = run_to_end(argv, deadline=deadline, stdin=stdin, folder=folder, environment=environment)
     if ended.status not in good:
         raise ended.error(reason)
     return ended.stdout
 
 
 def run_to_end(
-    argv: Sequence[str], *, deadline: float = 30.0, stdin: str | None = None, folder: Path | None = None
+    argv: Sequence[str],
+    *,
+    deadline: float = 30.0,
+    stdin: str | None = None,
+    folder: Path | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> Ended:
     """As `run`, for who has to tell one exit status from another: none is a failure here.
 
     Raises MissingProgram, Timeout, or RdvError where it cannot be run.
     """
     name = Path(argv[0]).name
-    environment = {"PATH": os.environ.get("PATH", _PATH), "LC_ALL": "C"}
+    chosen = {"PATH": os.environ.get("PATH", _PATH), "LC_ALL": "C", **(environment or {})}
     try:
         process = subprocess.Popen(
             list(argv),
             stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env=environment,
+            env=chosen,
             cwd=folder,
             encoding="utf-8",
             errors="replace",

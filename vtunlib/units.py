@@ -44,6 +44,10 @@ _MISSING_SIGNATURES = {
     b"SystemCallLog": b"(bas)",
 }
 
+RUNNING = ("active", "reloading", "activating", "deactivating")
+"""Of a unit: it does something, or is just about to, or still (org.freedesktop.systemd1(5))."""
+_NOT_INACTIVE = (*RUNNING, "failed")
+
 
 def start(unit: str, *, deadline: float = 20.0) -> None:
     """Start `unit` and wait until its job is done; seconds. Raises NotFound, RdvError, Timeout."""
@@ -79,6 +83,12 @@ def send_signal(unit: str, number: signal.Signals) -> None:
     """Send a signal to the main process of `unit`. Raises NotFound, RdvError."""
     with _connection() as bus:
         _call(bus, b"KillUnit", b"ssi", unit, "main", int(number))
+
+
+def reboot() -> None:
+    """Have the machine started anew, in order; returns at once. Raises RdvError."""
+    with _connection() as bus:
+        _call(bus, b"StartUnit", b"ss", "reboot.target", "replace-irreversibly")
 
 
 def start_transient(
@@ -142,11 +152,10 @@ def last_active(unit: str) -> float | None:
     return microseconds / 1e6 if microseconds else None
 
 
-def units_named(pattern: str) -> list[str]:
-    """The units, but for the inactive ones, whose names match a shell pattern; sorted. Raises RdvError."""
-    states = ["active", "reloading", "activating", "deactivating", "failed"]
+def units_named(*patterns: str, states: Sequence[str] = _NOT_INACTIVE) -> list[str]:
+    """The units whose names match a shell pattern, in one of these states; sorted. Raises RdvError."""
     with _connection() as bus:
-        rows = _call(bus, b"ListUnitsByPatterns", b"asas", states, [pattern])
+        rows = _call(bus, b"ListUnitsByPatterns", b"asas", list(states), list(patterns))
     return sorted(row[0].decode() for row in rows)
 
 

@@ -9,20 +9,13 @@ boot. It decides what is to be recorded, and records nothing itself.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 from rdv.audit.events import Event, Kind
 from rdv.audit.store import Seen
 from rdv.manager.registry import Connection
 
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _RESTARTED = "the RDV was restarted"
 _UNSEEN = "gone while the RDV's manager was restarted"
-
-
-def boot_id() -> str:
-    """Of this boot of the machine, in a few characters."""
-    return _BOOT_ID.read_text(encoding="ascii").strip().partition("-")[0]
 
 
 class Presence:

@@ -16,7 +16,7 @@ from typing import Any
 
 from rdv import contract, peer
 from rdv.audit.events import Event
-from rdv.audit.presence import Presence, boot_id
+from rdv.audit.presence import Presence
 from rdv.audit.store import Store
 from rdv.audit.writer import Recorder
 from rdv.contract import Method
@@ -29,6 +29,7 @@ from rdv.manager.registry import Connection, Registry
 from rdv.manager.warnings import Warnings
 from rdv.sessions.conductor import Conductor
 from rdv.sessions.session import REATTACH_GRACE
+from vtunlib.boot import boot_id
 from vtunlib.errors import NotAllowed, RdvError, TakenOver, UsageError
 
 SHELL_GRACE = 15.0

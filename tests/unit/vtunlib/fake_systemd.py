@@ -15,6 +15,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -94,16 +95,21 @@ class Systemd:
         if member == "Subscribe":
             return Message.new_method_return(message)
         if member == "ListUnitsByPatterns":
-            rows = [
-                [name, "", "loaded", "active", "running", "", "/", 0, "", "/"] for name in self.script.units
-            ]
-            return Message.new_method_return(message, "a(ssssssouso)", [rows])
+            return Message.new_method_return(message, "a(ssssssouso)", [self._rows(*body)])
         unit = body[0]
         if unit not in self.script.units and member != "StartTransientUnit":
             return Message.new_error(message, NO_SUCH_UNIT, f"Unit {unit} not loaded.")
         if member == "ResetFailedUnit":
             return Message.new_method_return(message)
         return self._begin_job(message, unit)
+
+    def _rows(self, states: list[str], patterns: list[str]) -> list[list[Any]]:
+        is_now = {name: unit.get("ActiveState", "active") for name, unit in self.script.units.items()}
+        return [
+            [name, "", "loaded", state, "running", "", "/", 0, "", "/"]
+            for name, state in is_now.items()
+            if state in states and any(fnmatch(name, pattern) for pattern in patterns)
+        ]
 
     def _begin_job(self, message: Message, unit: str) -> bool:
         self._job += 1

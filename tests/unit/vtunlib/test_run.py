@@ -60,7 +60,8 @@ def test_output_that_is_not_text_is_replaced_not_fatal() -> None:
 def test_the_environment_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
     monkeypatch.setenv("SECRET", "x")
-    lines = run(["env"]).splitlines()
+    lines = run(["env"], environment={"WANTED": "y"}).splitlines()
+    assert "WANTED=y" in lines
     assert "LC_ALL=C" in lines
     assert not [line for line in lines if line.startswith("SECRET=")]
 

@@ -65,6 +65,12 @@ def test_an_unknown_unit_cannot_be_started_but_is_stopped_already() -> None:
         units.stop("none.service")
 
 
+def test_the_machine_is_started_anew_without_waiting_for_it() -> None:
+    with fake_systemd(Script(units={"reboot.target": {}}, results={"reboot.target": None})) as calls:
+        units.reboot()
+    assert calls == [["StartUnit", ["reboot.target", "replace-irreversibly"]]]
+
+
 def test_a_stop_frees_the_name_of_a_failed_unit() -> None:
     with fake_systemd(Script(units={"a.service": {}})) as calls:
         units.stop("a.service")
@@ -122,6 +128,8 @@ def test_what_units_are_can_be_asked() -> None:
         assert not units.is_active("rdv-b.service")
         assert not units.is_active("none.service")
         assert units.units_named("rdv-*") == ["rdv-b.service", "rdv-leg-1@x.service"]
+        assert units.units_named("x", "rdv-*", states=["failed"]) == ["rdv-b.service"]
+        assert units.units_named("rdv-b*", states=units.RUNNING) == []
         assert units.status("rdv-leg-1@x.service") == "active (running): two devices"
         assert units.status("rdv-b.service") == "failed (failed): exit-code"
         assert units.status("none.service") == "inactive (dead)"
