@@ -8,13 +8,16 @@ shows, fsck, growth and watchdog, is for tests/image.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+import socket
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.lab import packages
 from tests.lab.host import wait_until
 from tests.lab.lab import UPLINK
-from tests.lab.machine import BOOT_DEADLINE, Machine
+from tests.lab.machine import Machine
 from tests.lab.place import Place
 from tests.lab.process import run
 from tests.lab.roles import Role, newest, packages_of
@@ -93,11 +96,13 @@ class Appliance(Machine):
         self.layers.insert(0, image)
         self.lay_root()
 
-    def boot(self, *, deadline: float = BOOT_DEADLINE) -> list[str]:
-        """As Machine's; the network begins empty, as a kernel's does: the namespace is there from before."""
+    @contextmanager
+    def _switched_on(self) -> Iterator[tuple[socket.socket, subprocess.Popen[bytes]]]:
+        """The network begins empty, as a kernel's does: the namespace is there from before."""
         run(["ip", "-n", self.netns, "link", "del", LAN_BRIDGE], check=False)
         run(["ip", "-n", self.netns, "address", "flush", "dev", UPLINK], check=False)
-        return super().boot(deadline=deadline)
+        with super()._switched_on() as started:
+            yield started
 
     def _lift_root(self) -> None:
         run(["umount", str(self.root)])

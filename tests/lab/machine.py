@@ -13,7 +13,8 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.lab import cgroup
@@ -23,6 +24,8 @@ from tests.lab.process import LabError, environment, run
 
 BOOT_DEADLINE = 60.0
 STOP_DEADLINE = 60.0
+_REBOOT_STATUS = 133
+"""Of systemd-nspawn with --keep-unit: who started it is to start it again."""
 
 
 class Machine(Host):
@@ -86,15 +89,15 @@ class Machine(Host):
             ],
         )
 
-    def boot(self, *, deadline: float = BOOT_DEADLINE) -> list[str]:
-        """Start it; the units that failed, once systemd inside says that the boot is over."""
-        until = time.monotonic() + deadline
+    @contextmanager
+    def _switched_on(self) -> Iterator[tuple[socket.socket, subprocess.Popen[bytes]]]:
+        """Start it; what systemd inside says is read from the socket meanwhile."""
         self._notify.unlink(missing_ok=True)
         self.ip(*(f"link set {link} up" for link in self._unplugged))
         self._unplugged = []
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify, self.console.open("ab") as console:
             notify.bind(str(self._notify))
-            front = self._front = subprocess.Popen(
+            self._front = subprocess.Popen(
                 self._argv(),
                 stdin=subprocess.DEVNULL,
                 stdout=console,
@@ -105,9 +108,27 @@ class Machine(Host):
                     {"NOTIFY_SOCKET": str(self._notify), "SYSTEMD_NSPAWN_API_VFS_WRITABLE": "network"}
                 ),
             )
+            yield notify, self._front
+
+    def boot(self, *, deadline: float = BOOT_DEADLINE) -> list[str]:
+        """Start it; the units that failed, once systemd inside says that the boot is over."""
+        until = time.monotonic() + deadline
+        with self._switched_on() as (notify, front):
             self._await_ready(notify, front, until)
         self.run(["systemctl", "is-system-running", "--wait"], deadline=until - time.monotonic(), check=False)
         return self.failed_units()
+
+    def boot_until_it_reboots(self, *, deadline: float) -> None:
+        """Start it, and wait until it is off again, having asked to be started anew. Nothing is run in it."""
+        with self._switched_on() as (_, front):
+            pass
+        try:
+            status = front.wait(deadline)
+        except subprocess.TimeoutExpired:
+            raise LabError(f"{self.name} did not reboot:\n{self.console_tail()}") from None
+        self._gone()
+        if status != _REBOOT_STATUS:
+            raise LabError(f"{self.name} ended with status {status}:\n{self.console_tail()}")
 
     def _await_ready(self, notify: socket.socket, front: subprocess.Popen[bytes], until: float) -> None:
         ended = os.pidfd_open(front.pid)

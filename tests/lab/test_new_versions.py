@@ -10,14 +10,13 @@ from pathlib import Path
 import pytest
 
 from tests.lab import packages
-from tests.lab.appliance import ACCOUNT, Appliance
+from tests.lab.appliance import ACCOUNT, CUSTOMER, Appliance
 from tests.lab.host import wait_until
 from tests.lab.lab import Lab
 from tests.lab.process import run
 from tests.lab.roles import DIST, newest
 from tests.lab.signer import signer
 from tests.lab.topology import CAMERA
-from tundev.appliance.upgrade import BOOTS
 
 NAMES = ("python3-vtunlib", "tundev-common", "tundev-onsite", "tundev-image")
 SHORT_LIMIT = """\
@@ -25,9 +24,16 @@ SHORT_LIMIT = """\
 ExecStart=
 ExecStart=/usr/lib/tundev/upgrade --online-within {}
 """
-LIMIT = 20
+LIMIT = 15
 """Seconds that an agent has to come online here, in place of ten minutes."""
 PORT = 8000
+NO_UPLINK = """\
+#!/bin/sh -e
+mkdir -p /run/NetworkManager/conf.d
+printf '[main]\\nno-auto-default=*\\n' >/run/NetworkManager/conf.d/none.conf
+exit 1
+"""
+"""Else NetworkManager would find a wired network with DHCP, as here, by itself."""
 
 
 def version(machine: Appliance) -> str:
@@ -42,6 +48,12 @@ def offered(machine: Appliance, built: list[Path]) -> list[str]:
     for deb in built:
         Path(f"/proc/{machine.leader}/root/tmp/{deb.name}").write_bytes(deb.read_bytes())
     return [f"/tmp/{deb.name}" for deb in built]
+
+
+def kept(machine: Appliance) -> set[str]:
+    """The versions that are kept for the way back."""
+    folder = machine.data_partition / "upgrade/installed"
+    return {file.name.split("_")[1] for file in folder.iterdir()}
 
 
 def rebuilt(deb: Path, file: str, text: str) -> None:
@@ -64,13 +76,23 @@ def served(lab: Lab, folder: Path) -> Iterator[None]:
         server.stop()
 
 
-def test_an_upgrade_is_finished_after_a_power_cut_and_a_bad_one_is_taken_back(
-    lab: Lab, appliance: Appliance, tmp_path: Path
+@pytest.fixture
+def short_limit(appliance: Appliance) -> int:
+    """LIMIT, set for the unit as an administrator would."""
+    drop_in = appliance.root / "etc/systemd/system/tundev-upgrade.service.d/limit.conf"
+    drop_in.parent.mkdir()
+    drop_in.write_text(SHORT_LIMIT.format(LIMIT))
+    return LIMIT
+
+
+def test_an_upgrade_survives_a_power_cut_and_is_kept_when_a_start_was_online_with_it(
+    lab: Lab, appliance: Appliance, short_limit: int, tmp_path: Path
 ) -> None:
     appliance.bundle.write_text(appliance.issued)
     appliance.boot()
     lab.wait_online([ACCOUNT])
     former = version(appliance)
+    newer = former.replace(" ", f"{packages.NEXT} ")
     good = packages.next_version([newest(name) for name in NAMES], tmp_path / "good")
 
     # The power goes while dpkg is at it.
@@ -84,31 +106,41 @@ def test_an_upgrade_is_finished_after_a_power_cut_and_a_bad_one_is_taken_back(
     upgrade.stop()
     appliance.boot()
     lab.wait_online([ACCOUNT])
-    appliance.wait_status(f"Upgraded to {former.split()[0]}{packages.NEXT}.")
-    assert version(appliance) == former.replace(" ", f"{packages.NEXT} ")
-    assert "Upgraded to" in appliance.run(["tundev-upgrade", "--status"]).out
+    told = f"Upgraded to {newer.split()[0]}"
+    appliance.wait_status(f"{told}; the former version is kept until this device has started with it")
+    assert version(appliance) == newer
+    assert "the former version is kept" in appliance.run(["tundev-upgrade", "--status"]).out
+    assert kept(appliance) == {former.split()[0]}
 
-    # One whose agent does not come online: back to the one of just now.
-    bad = packages.next_version(good, tmp_path / "bad")
-    rebuilt(bad[2], "usr/bin/onsitedev", "#!/bin/sh\nexit 1\n")
-    appliance.run(["tundev-upgrade", *offered(appliance, bad)], deadline=120)
-    assert version(appliance).split()[0].endswith(packages.NEXT * 2)
-    for _ in range(BOOTS + 1):
-        appliance.kill()
-        appliance.boot()
-    appliance.wait_status("and this device went back. The reason: the device was started 3 times")
+    # It starts where there is no network: no fault of the new version's, which is kept when there is one.
+    appliance.kill()
+    lab.switches[CUSTOMER].ip(f"link set {appliance.port} down")
+    appliance.boot()
+    wait_until(
+        lambda: "nothing of ours is why" in appliance.journal("tundev-upgrade.service"),
+        what="the end of the limit",
+        deadline=short_limit + 60,
+    )
+    assert version(appliance) == newer and kept(appliance) == {former.split()[0]}
+    lab.switches[CUSTOMER].ip(f"link set {appliance.port} up")
     lab.wait_online([ACCOUNT])
-    assert version(appliance) == former.replace(" ", f"{packages.NEXT} ")
+    appliance.wait_status(f"{told}.")
+    assert kept(appliance) == {newer.split()[0]}
+    assert "Read-only file system" in appliance.run(["touch", "/usr/x"], check=False).err
+
+    # One that is online at once, but does not come up by a start: back, by another.
+    bad = packages.next_version(good, tmp_path / "bad")
+    rebuilt(bad[1], "usr/lib/tundev/uplink", NO_UPLINK)
+    appliance.run(["tundev-upgrade", *offered(appliance, bad)], deadline=120)
+    appliance.wait_status(f"{told}{packages.NEXT}; the former version is kept")
+    appliance.kill()
+    appliance.boot_until_it_reboots(deadline=short_limit + 90)
+    appliance.boot()
+    lab.wait_online([ACCOUNT])
+    appliance.wait_status(f"The reason: {short_limit} seconds after a start the device was not online, ")
+    assert "and tundev-uplink@onsite.service failed." in appliance.status
+    assert version(appliance) == newer
     appliance.wait_status("Online: ")
-
-
-@pytest.fixture
-def short_limit(appliance: Appliance) -> int:
-    """LIMIT, set for the unit as an administrator would."""
-    drop_in = appliance.root / "etc/systemd/system/tundev-upgrade.service.d/limit.conf"
-    drop_in.parent.mkdir()
-    drop_in.write_text(SHORT_LIMIT.format(LIMIT))
-    return LIMIT
 
 
 def test_a_version_that_does_not_run_at_all_is_taken_back_in_time_and_by_a_boot(
@@ -137,8 +169,9 @@ def test_a_version_that_does_not_run_at_all_is_taken_back_in_time_and_by_a_boot(
     # Switched off meanwhile, nothing of that code is there any more: dpkg alone puts the former back.
     appliance.run(["tundev-upgrade", *offered(appliance, bad)], deadline=120)
     appliance.kill()
+    appliance.boot_until_it_reboots(deadline=120)
     appliance.boot()
-    appliance.wait_status("went back. The reason: the new version did not even start.")
+    appliance.wait_status("The last upgrade failed, and this device went back by dpkg alone")
     assert version(appliance) == former
     lab.wait_online([ACCOUNT])
     appliance.wait_status("Online: ")
@@ -186,7 +219,7 @@ def test_a_new_version_comes_from_the_repository_that_the_device_s_file_names(
 
             appliance.run(["tundev-upgrade", "--from-repository"], deadline=120)
             lab.wait_online([ACCOUNT])
-            appliance.wait_status(f"Upgraded to {looked['offered']}.")
+            appliance.wait_status(f"Upgraded to {looked['offered']};")
             assert version(appliance) == former.replace(" ", f"{packages.NEXT} ")
             for deb in folder.glob(f"*{packages.NEXT}*"):
                 deb.unlink()
@@ -194,4 +227,9 @@ def test_a_new_version_comes_from_the_repository_that_the_device_s_file_names(
             admin.publish(dist, folder, url)
             done = appliance.run(["tundev-upgrade", "--from-repository"], check=False)
             assert done.code == 1 and "is older than this device's" in done.err
+
+            # By hand an older one is taken, and before the last has settled.
+            appliance.run(["tundev-upgrade", *offered(appliance, present)], deadline=120)
+            appliance.wait_status(f"Upgraded to {former.split()[0]};")
+            assert version(appliance) == former
     assert appliance.run(["find", "/run", "-maxdepth", "1", "-name", "tundev-upgrade.*"]).out == ""

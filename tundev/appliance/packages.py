@@ -1,12 +1,13 @@
 """Our packages on an appliance: those that are installed, kept as files so that they can be gone back to.
 
-The files lie on the data partition, in one folder for what is installed and one for
+The files lie on the data partition, in one folder for what is gone back to and one for
 what is to be; an image brings those that it was made with.
 """
 
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +21,18 @@ OUTCOME = WHERE / "outcome"
 """What came of the last upgrade, for a person."""
 OF_IMAGE = Path("/usr/lib/tundev/packages")
 """The files that the image was made with."""
-ROOT_SECONDS = 600.0
-"""Of dpkg, on a slow card."""
+INSTALLED = WHERE / "installed"
+"""What is gone back to: the files of the last version that a start of the device was online with."""
+DPKG_SECONDS = 600.0
+"""Of dpkg once, on a slow card."""
+SYNC_SECONDS = 300.0
+"""What it wrote may all be in memory then."""
+MOUNT_SECONDS = 30.0
+INSTALL_SECONDS = 2 * (DPKG_SECONDS + MOUNT_SECONDS) + SYNC_SECONDS
+"""The longest that `install` takes."""
+_NEW = "new"
+_NOBODY_TO_ASK = {"DEBIAN_FRONTEND": "noninteractive"}
+"""For a package that has questions of debconf's, and for the triggers of Debian's own."""
 
 
 @dataclass(frozen=True)
@@ -79,18 +90,41 @@ def newer(version: str, than: str) -> bool:
     return True
 
 
-def keep(packages: Iterable[Path], folder: Path) -> None:
-    """Make `folder` one of just these files, durably. Raises OSError."""
-    part = folder.with_name(f"{folder.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(mode=0o700)
-    for file in packages:
-        shutil.copyfile(file, part / file.name)
-        files.sync(part / file.name)
-    files.sync_directory(part)
-    shutil.rmtree(folder, ignore_errors=True)
-    part.rename(folder)
-    files.sync_directory(folder.parent)
+def store(packages: Iterable[Path], *, spare: Path | None = None) -> Path:
+    """A new folder of just these files, durably; those of before go, but for `spare`. Raises OSError.
+
+    It has a name of its own: until that is noted somewhere, nothing has changed.
+    """
+    for stale in WHERE.glob(f"{_NEW}*"):
+        if stale != spare:
+            shutil.rmtree(stale, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=_NEW, dir=WHERE))
+    try:
+        for file in packages:
+            shutil.copyfile(file, folder / file.name)
+            files.sync(folder / file.name)
+        files.sync_directory(folder)
+        files.sync_directory(WHERE)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)  # a full partition is not to stay full
+        raise
+    return folder
+
+
+def put(new: Path, folder: Path) -> None:
+    """Make `new` what `folder` is, by renames alone, durably; what was there goes. Raises OSError.
+
+    No file can be renamed over a folder, so there is a moment without one. Whatever moment
+    that is cut short at, the same again finishes it.
+    """
+    aside = folder.with_name(f"{folder.name}.former")
+    if new.exists():
+        if folder.exists():
+            shutil.rmtree(aside, ignore_errors=True)
+            folder.rename(aside)
+        new.rename(folder)
+        files.sync_directory(folder.parent)
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def kept(folder: Path) -> list[Path]:
@@ -107,14 +141,14 @@ def install(folder: Path) -> None:
     The root stays writable where a program that runs has an old file open: until the next boot.
     """
     names = [str(file) for file in kept(folder)]
-    run(["mount", "-o", "remount,rw", "/"])
+    run(["mount", "-o", "remount,rw", "/"], deadline=MOUNT_SECONDS)
     try:
         options = ["--force-confdef", "--force-confold"]
-        run(["dpkg", *options, "--install", *names], deadline=ROOT_SECONDS)
-        run(["dpkg", *options, "--configure", "--pending"], deadline=ROOT_SECONDS)
+        for work in (["--install", *names], ["--configure", "--pending"]):
+            run(["dpkg", *options, *work], deadline=DPKG_SECONDS, environment=_NOBODY_TO_ASK)
     finally:
-        run(["sync"], deadline=ROOT_SECONDS)
+        run(["sync"], deadline=SYNC_SECONDS)
         try:
-            run(["mount", "-o", "remount,ro", "/"])
+            run(["mount", "-o", "remount,ro", "/"], deadline=MOUNT_SECONDS)
         except RdvError:
             print("the root stays writable until the next boot")

@@ -14,11 +14,13 @@ from pathlib import Path
 from tundev import client, config
 from tundev.appliance import packages, repository, upgrade
 from tundev.appliance.packages import Package
-from tundev.appliance.upgrade import PROOF_SECONDS, Upgrade
+from tundev.appliance.proof import PROOF_SECONDS, in_words
+from tundev.appliance.upgrade import SERVICE, START_SECONDS, Stage
 from vtunlib import units
 from vtunlib.errors import Busy, ConfigError, NotAllowed, NotFound, RdvError, Timeout
 
-SERVICE = "tundev-upgrade.service"
+_ANSWER_SECONDS = START_SECONDS + 60
+"""systemd gives its service up first, and says so."""
 _EXAMPLES = """\
   tundev-upgrade --check            whether the repository of [updates] has a newer version
   tundev-upgrade --from-repository  install that
@@ -33,17 +35,13 @@ def _check_place() -> None:
         raise NotAllowed("only root may upgrade this device", "run it as root")
     if not packages.WHERE.is_dir():
         raise NotFound(f"there is no {packages.WHERE}: this device is no appliance", "use apt")
-    under_way = upgrade.load()
-    if under_way is not None:
+    under_way = upgrade.load(upgrade.STATE)
+    if under_way is not None and upgrade.is_at_work(under_way):
         raise Busy(f"an upgrade to {under_way.version} is under way", "'tundev-upgrade --status' shows it")
 
 
-def _keep(offered: Sequence[Package], version: str) -> None:
-    """Keep what is offered, and note that it is to be installed. Raises RdvError, OSError."""
-    if not upgrade.INSTALLED.is_dir():
-        packages.keep(packages.kept(packages.OF_IMAGE), upgrade.INSTALLED)
-    packages.keep([package.file for package in offered if package.file], upgrade.NEW)
-    upgrade.save(Upgrade(version))
+def _take(offered: Sequence[Package], version: str) -> None:
+    upgrade.take([package.file for package in offered if package.file], version)
 
 
 def _files(names: Sequence[str]) -> str:
@@ -51,7 +49,7 @@ def _files(names: Sequence[str]) -> str:
     _check_place()
     offered = [packages.read(Path(name)) for name in names]
     version = packages.check(offered, packages.installed())
-    _keep(offered, version)
+    _take(offered, version)
     return version
 
 
@@ -92,12 +90,12 @@ def _take_newest() -> str | None:
         if not packages.newer(version, present):
             told = f"the repository has {version}, which is older than this device's {present}"
             raise RdvError(told, "nothing was changed; an older one is installed from its files")
-        _keep(offered, version)
+        _take(offered, version)
         return version
 
 
 def _status(*, as_json: bool) -> str:
-    under_way = upgrade.load()
+    under_way = upgrade.load(upgrade.STATE)
     try:
         told = packages.OUTCOME.read_text(encoding="utf-8").strip()
     except FileNotFoundError:
@@ -107,7 +105,9 @@ def _status(*, as_json: bool) -> str:
     if as_json:
         stage = {"version": under_way.version, "stage": under_way.stage} if under_way else None
         return json.dumps({"under_way": stage, "last": told or None})
-    if under_way is not None:
+    # Of one that settles, or that could not go back, more is told than that it is not over.
+    begun = under_way is not None and under_way.stage in (Stage.INSTALLING, Stage.PROVING)
+    if under_way is not None and (begun or upgrade.is_at_work(under_way)):
         return f"The upgrade to {under_way.version} is under way: {under_way.stage}."
     return told or "There was no upgrade."
 
@@ -137,13 +137,13 @@ async def _install(version: str) -> None:
     """Have what is kept installed. Raises RdvError where it went back at once."""
     print(f"Installing {version} ...", flush=True)
     try:
-        await asyncio.to_thread(units.start, SERVICE, deadline=2 * packages.ROOT_SECONDS)
+        await asyncio.to_thread(units.start, SERVICE, deadline=_ANSWER_SECONDS)
     except Timeout:
         raise
     except RdvError:
         raise RdvError(_status(as_json=False), f"'journalctl -u {SERVICE}' has more") from None
-    minutes = PROOF_SECONDS / 60
-    print(f"Installed. Unless it is online within {minutes:.0f} minutes this device goes back by itself.")
+    limit = in_words(PROOF_SECONDS)
+    print(f"Installed. Unless it is online within {limit} this device goes back by itself.")
 
 
 def _parser() -> argparse.ArgumentParser:
