@@ -26,7 +26,7 @@ from image import pigen
 from image.depends import depends
 from image.emulation import emulating
 from image.progress import Progress, table
-from image.recipe import CONFIG, REPOSITORY, SHARED_PACKAGES, Arch, Base, Recipe, Release, keys
+from image.recipe import CONFIG, REPOSITORY, SHARED_PACKAGES, Arch, Base, Recipe, Release, beside, keys
 from vtunlib.errors import Busy, NotAllowed, NotFound, RdvError
 from vtunlib.tunnel import Role
 
@@ -147,8 +147,11 @@ def _alone(folder: Path) -> Iterator[None]:
 def _run(recipe: Recipe, folders: Folders, dist: Path, debs: Sequence[Path], into: Path | None) -> None:
     config = _configuration(recipe, folders, dist, into)
     stages = recipe.stages(folders.pigen, folders.ours)
-    product = [*debs, *folders.ours.glob("*.preset"), *folders.ours.glob("*.conf")]
-    wanted = keys(stages, [recipe.pin().commit, recipe.system], product)
+    settings = [recipe.pin().commit, recipe.system]
+    if recipe.base == Base.RPIOS:
+        # Its stages read pi-gen's configuration, of which each role has its own; but for its name it is one.
+        settings.append((folders.ours / f"{recipe.role}.conf").read_text("utf-8").replace(recipe.role, ""))
+    wanted = keys(stages, settings, [*debs, *beside(stages, folders.ours)])
     for stage in _forget_from_change(stages, wanted, folders):
         (stage / "SKIP").touch()
         print(f"image: {stage.name} is built already", flush=True)

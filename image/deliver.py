@@ -8,11 +8,13 @@ import json
 import lzma
 import os
 import shutil
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from image import inventory
 from image.recipe import Arch, Base, Recipe
+from vtunlib import files
 from vtunlib.errors import RdvError
 from vtunlib.run import run
 from vtunlib.tunnel import Role
@@ -37,27 +39,45 @@ _BOARDS = {
 
 
 def deliver(image: Path, recipe: Recipe, root: Path, dist: Path, version: str) -> list[Path]:
-    """Write the image's files into `dist` and return them. Each is whole or not there."""
+    """Write the image's files into `dist` and return them, the image first.
+
+    Each is whole or not there, and at no moment is one there beside another image than its own.
+    """
     made = datetime.fromtimestamp(image.stat().st_mtime, UTC)
     installed = inventory.packages(root)
-    packed = dist / f"{recipe.name}.img.xz"
-    part = packed.with_name(f"{packed.name}.part")
-    shutil.move(pack(image), part)
-    part.replace(packed)
-    run(["bmaptool", "create", "-o", str(dist / f"{recipe.name}.bmap"), str(image)], deadline=_DEADLINE)
-    texts = {
-        ".img.xz.sha256": f"{_sha256(packed)}  {packed.name}\n",
-        ".packages": inventory.listing(installed),
-        ".spdx.json": inventory.sbom(recipe.name, version, installed, made),
-        ".imager.json": imager_entry(recipe, image, packed, made, version),
-    }
-    files = [packed, dist / f"{recipe.name}.bmap"]
-    for suffix, text in texts.items():
-        target = dist / f"{recipe.name}{suffix}"
-        target.write_text(text, encoding="utf-8")
-        files.append(target)
-    files.append(Path(shutil.copyfile(ICON, dist / ICON.name)))
-    return files
+    new = dist / f".{recipe.name}.new"
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir()
+    try:
+        packed = new / f"{recipe.name}.img.xz"
+        shutil.move(pack(image), packed)
+        run(["bmaptool", "create", "-o", str(new / f"{recipe.name}.bmap"), str(image)], deadline=_DEADLINE)
+        texts = {
+            ".img.xz.sha256": f"{_sha256(packed)}  {packed.name}\n",
+            ".packages": inventory.listing(installed),
+            ".spdx.json": inventory.sbom(recipe.name, version, installed, made),
+            ".imager.json": imager_entry(recipe, image, packed, made, version),
+        }
+        for suffix, text in texts.items():
+            (new / f"{recipe.name}{suffix}").write_text(text, encoding="utf-8")
+        placed = _publish(packed, [path for path in sorted(new.iterdir()) if path != packed], dist)
+    finally:
+        shutil.rmtree(new)
+    icon = dist / ICON.name
+    files.replace(icon, ICON.read_bytes(), mode=0o644)
+    return [*placed, icon]
+
+
+def _publish(packed: Path, others: Sequence[Path], dist: Path) -> list[Path]:
+    """Put them in `dist`: what is there of an image of before goes first, all but that image itself."""
+    for path in (packed, *others):
+        files.sync(path)
+    for path in others:
+        (dist / path.name).unlink(missing_ok=True)
+    files.sync_directory(dist)
+    placed = [path.replace(dist / path.name) for path in (packed, *others)]
+    files.sync_directory(dist)
+    return placed
 
 
 def pack(image: Path) -> Path:

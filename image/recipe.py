@@ -122,6 +122,18 @@ class Recipe:
         return [*base, ours / "stage-depends", *own, ours / self.product]
 
 
+def beside(stages: Sequence[Path], ours: Path) -> list[Path]:
+    """The files of pi-gen-config, laid out in `ours`, that are in no stage: the last one may read them all.
+
+    With Raspberry Pi OS those of Debian's stage too, which is none of its stages.
+    """
+    return [
+        path
+        for path in sorted(ours.rglob("*"))
+        if path.is_file() and path.suffix != ".md" and not any(path.is_relative_to(stage) for stage in stages)
+    ]
+
+
 def keys(stages: Sequence[Path], settings: Iterable[str], product: Iterable[Path]) -> dict[str, str]:
     """The key of each stage by its name.
 

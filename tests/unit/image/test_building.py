@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import lzma
+import os
+import re
+import shutil
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,7 +20,7 @@ from image.finish import finish, mask_strangers, strip
 from image.initrd import loading_order, make_initrd
 from image.layout import MIB, Layout
 from image.progress import Progress, table
-from image.recipe import CONFIG, Arch, Base, Pin, Recipe, Release, keys
+from image.recipe import CONFIG, Arch, Base, Pin, Recipe, Release, beside, keys
 from tests.unit.image.sample import sample
 from vtunlib.errors import NotFound, UsageError
 from vtunlib.run import run
@@ -88,6 +93,28 @@ def test_a_stage_is_done_again_when_something_below_it_or_in_it_changes(tmp_path
     assert third["stage0"] != second["stage0"]
     assert third["stage-onsite"] != second["stage-onsite"]
     assert keys(stages, ["another pin"], [deb])["stage0"] != third["stage0"]
+
+
+@pytest.mark.parametrize("base", list(Base))
+def test_the_product_is_done_again_when_a_file_of_ours_changes_that_is_in_no_stage(
+    tmp_path: Path, base: Base
+) -> None:
+    """Whichever its scripts read: lists of programs and of units, and, for either base, the kernel's pin."""
+    ours = tmp_path / "ours"
+    shutil.copytree(CONFIG, ours)
+    recipe = Recipe(Role.ONSITE, base=base)
+    (ours / "stage-tundev").rename(ours / recipe.product)
+    stages = recipe.stages(tmp_path / "pi-gen", ours)
+    read = beside(stages, ours)
+    scripts = "".join(path.read_text() for path in (ours / recipe.product).rglob("*.sh"))
+    named = re.findall(r"\$\{TUNDEV_CONFIG\}/([^\"$\s]+)", scripts)
+    assert {"setuid", "common.preset", "stage-debian/00-apt/files/hold.pref"} <= set(named)
+    in_a_stage = {path for stage in stages for path in stage.rglob("*")}
+    assert {ours / name for name in named} <= {*read, *in_a_stage}
+    before = keys(stages, [], read)
+    (ours / "setuid").write_text("/usr/bin/another\n")
+    after = keys(stages, [], read)
+    assert [stage.name for stage in stages if before[stage.name] != after[stage.name]] == [recipe.product]
 
 
 def test_a_role_has_a_stage_of_its_own_for_what_only_its_packages_need(tmp_path: Path) -> None:
@@ -230,11 +257,8 @@ def test_what_the_imager_is_told_of_an_image_is_in_the_folder_that_is_served(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("IMAGE_URL", "https://images.example.com/tundev/")
-    image, dist = tmp_path / "x.img", tmp_path / "dist"
-    image.write_bytes(bytes(1 << 20))
+    image, dist = _product(tmp_path, b""), tmp_path / "dist"
     dist.mkdir()
-    (tmp_path / inventory.STATUS).parent.mkdir(parents=True)
-    (tmp_path / inventory.STATUS).write_text(STATUS)
     made = deliver.deliver(image, Recipe(Role.ONSITE), tmp_path, dist, "0.2.0")
     assert sorted(made) == sorted(dist.iterdir())
     (entry,) = json.loads((dist / "tundev-onsite-arm64.imager.json").read_text())["os_list"]
@@ -245,6 +269,73 @@ def test_what_the_imager_is_told_of_an_image_is_in_the_folder_that_is_served(
     assert entry["extract_size"] == 1 << 20
     run(["sha256sum", "--check", "--status", "tundev-onsite-arm64.img.xz.sha256"], folder=dist)
     assert entry["image_download_sha256"] == (dist / "tundev-onsite-arm64.img.xz.sha256").read_text()[:64]
+
+
+def _product(folder: Path, content: bytes) -> Path:
+    """A root with its packages' list, and an image of that content with a hole behind it."""
+    (folder / inventory.STATUS).parent.mkdir(parents=True, exist_ok=True)
+    (folder / inventory.STATUS).write_text(STATUS)
+    image = folder / "x.img"
+    image.write_bytes(content)
+    os.truncate(image, 1 << 20)
+    return image
+
+
+def test_a_card_written_by_the_block_map_is_the_image(tmp_path: Path) -> None:
+    dist, card = tmp_path / "dist", tmp_path / "card"
+    dist.mkdir()
+    image = _product(tmp_path, b"written" * 1000)
+    with image.open("r+b") as file:
+        file.seek(700_000)
+        file.write(b"and here")
+    packed, *_ = deliver.deliver(image, Recipe(Role.ONSITE), tmp_path, dist, "0.2.0")
+    run(["bmaptool", "copy", "--bmap", str(dist / "tundev-onsite-arm64.bmap"), str(packed), str(card)])
+    assert card.read_bytes() == image.read_bytes()
+    assert card.stat().st_blocks * 512 < 1 << 18, "what is empty is not written"
+
+
+def _delivered_until(step: int, image: Path, root: Path, dist: Path) -> bool:
+    """Deliver in a process that dies before its `step`th change of a name in `dist`; whether it lived."""
+    child = os.fork()
+    if child:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    left = step
+
+    def die(event: str, arguments: tuple[object, ...]) -> None:
+        nonlocal left
+        if event in {"os.rename", "os.remove"} and dist in {Path(str(path)).parent for path in arguments}:
+            left -= 1
+            if not left:
+                os._exit(1)
+
+    sys.addaudithook(die)
+    try:
+        deliver.deliver(image, Recipe(Role.ONSITE), root, dist, "0.2.0")
+        os._exit(0)
+    finally:
+        os._exit(2)
+
+
+def test_a_delivery_that_is_cut_leaves_no_image_beside_another_ones_files(tmp_path: Path) -> None:
+    former = tmp_path / "former"
+    former.mkdir()
+    deliver.deliver(_product(tmp_path, b"former"), Recipe(Role.ONSITE), tmp_path, former, "0.1.0")
+    image, name, lived, seen = _product(tmp_path, b"new"), "tundev-onsite-arm64", False, set()
+    for step in itertools.count(1):
+        dist = tmp_path / str(step)
+        shutil.copytree(former, dist)
+        lived = _delivered_until(step, image, tmp_path, dist)
+        is_new = (dist / f"{name}.img.xz").read_bytes() != (former / f"{name}.img.xz").read_bytes()
+        if (dist / f"{name}.img.xz.sha256").exists():
+            run(["sha256sum", "--check", "--status", f"{name}.img.xz.sha256"], folder=dist)
+        for file in dist.glob(f"{name}.*"):
+            if file.suffix in {".bmap", ".json"} and "spdx" not in file.name:
+                assert (file.read_bytes() != (former / file.name).read_bytes()) == is_new, (step, file.name)
+        seen.add(is_new)
+        if lived:
+            break
+    assert seen == {False, True}
+    assert {path.name for path in dist.iterdir()} == {path.name for path in former.iterdir()}
 
 
 STATUS = """\
