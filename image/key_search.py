@@ -6,7 +6,7 @@ What is packed, as in a package's file, is not seen.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from image.assemble import written
@@ -27,10 +27,10 @@ def files_with_keys(image: Path, root: Partition) -> list[str]:
     with image.open("rb") as disk:
         disk.seek(root.start + _BLOCK_SIZE)
         block = 1024 << int.from_bytes(disk.read(4), "little")
-    blocks = sorted({(place - root.start) // block for place in _places(image, root)})
-    inodes = _second_column(at(image, root), "icheck", [str(number) for number in blocks])
+    blocks = {(place - root.start) // block for place in _places(image, root)}
+    inodes = _answers(at(image, root), "icheck", map(str, sorted(blocks)))
     # A block of no file has no number there.
-    paths = _second_column(at(image, root), "ncheck", sorted({i for i in inodes if i.isdecimal()}))
+    paths = _answers(at(image, root), "ncheck", sorted({inode for inode in inodes if inode.isdecimal()}))
     return sorted(path.lstrip("/") for path in paths)
 
 
@@ -44,10 +44,8 @@ def _places(image: Path, part: Partition) -> Iterator[int]:
                 yield from (piece + match.start() for match in PRIVATE_KEY.finditer(data))
 
 
-def _second_column(device: str, question: str, words: list[str]) -> list[str]:
-    """What debugfs answers for each word, below its line of headings."""
-    if not words:
-        return []
-    said = debugfs(device, [f"{question} {' '.join(words)}"])
-    rows = [line.split("\t", 1) for line in said.splitlines() if "\t" in line]
-    return [row[1].strip() for row in rows[1:]]
+def _answers(device: str, question: str, words: Iterable[str]) -> list[str]:
+    """What debugfs says of each word: the second column of a table, whose first has the word."""
+    said = debugfs(device, [f"{question} {word}" for word in words])
+    rows = (line.split("\t", 1) for line in said.splitlines() if "\t" in line)
+    return [row[1].strip() for row in rows if row[0].isdecimal()]

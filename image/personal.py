@@ -33,12 +33,11 @@ _WPA_SUPPLICANT = "etc/wpa_supplicant/"
 def identity(found: Contents, role: Role) -> list[str]:
     """What each device makes for itself, and what it is called before it does."""
     faults = []
-    for path in ("etc/machine-id", "var/lib/dbus/machine-id"):
-        entry = found.entries.get(path)
-        if entry and stat.S_ISREG(entry.mode) and entry.size:
-            faults.append(f"/{path} has a machine's id")
-    if "etc/machine-id" not in found.entries:
+    entry = found.entries.get("etc/machine-id")
+    if entry is None:
         faults.append("/etc/machine-id is missing: systemd would take every boot for the first one")
+    elif entry.size:
+        faults.append("/etc/machine-id has a machine's id")
     for path, text in names(role).items():
         if found.text(path) != text:
             faults.append(f"/{path} does not name the device as every image does")
