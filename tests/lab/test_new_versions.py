@@ -92,8 +92,9 @@ def test_an_upgrade_survives_a_power_cut_and_is_kept_when_a_start_was_online_wit
     appliance.boot()
     lab.wait_online([ACCOUNT])
     former = version(appliance)
-    newer = former.replace(" ", f"{packages.NEXT} ")
-    good = packages.next_version([newest(name) for name in NAMES], tmp_path / "good")
+    newer = former.replace(" ", f"{packages.NEXT * 2} ")
+    bad = packages.next_version([newest(name) for name in NAMES], tmp_path / "bad")
+    good = packages.next_version(bad, tmp_path / "good")
 
     # The power goes while dpkg is at it.
     upgrade = appliance.start(["tundev-upgrade", *offered(appliance, good)])
@@ -128,11 +129,10 @@ def test_an_upgrade_survives_a_power_cut_and_is_kept_when_a_start_was_online_wit
     assert kept(appliance) == {newer.split()[0]}
     assert "Read-only file system" in appliance.run(["touch", "/usr/x"], check=False).err
 
-    # One that is online at once, but does not come up by a start: back, by another.
-    bad = packages.next_version(good, tmp_path / "bad")
+    # An older one is taken by hand. It is online at once, but does not come up by a start: back, by another.
     rebuilt(bad[1], "usr/lib/tundev/uplink", NO_UPLINK)
     appliance.run(["tundev-upgrade", *offered(appliance, bad)], deadline=120)
-    appliance.wait_status(f"{told}{packages.NEXT}; the former version is kept")
+    appliance.wait_status(f"Upgraded to {former.split()[0]}{packages.NEXT}; the former version is kept")
     appliance.kill()
     appliance.boot_until_it_reboots(deadline=short_limit + 90)
     appliance.boot()
@@ -227,9 +227,4 @@ def test_a_new_version_comes_from_the_repository_that_the_device_s_file_names(
             admin.publish(dist, folder, url)
             done = appliance.run(["tundev-upgrade", "--from-repository"], check=False)
             assert done.code == 1 and "is older than this device's" in done.err
-
-            # By hand an older one is taken, and before the last has settled.
-            appliance.run(["tundev-upgrade", *offered(appliance, present)], deadline=120)
-            appliance.wait_status(f"Upgraded to {former.split()[0]};")
-            assert version(appliance) == former
     assert appliance.run(["find", "/run", "-maxdepth", "1", "-name", "tundev-upgrade.*"]).out == ""
