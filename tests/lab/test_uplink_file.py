@@ -7,13 +7,16 @@ that NetworkManager takes its connections is in test_networkmanager.py, that tra
 from __future__ import annotations
 
 import json
+from ipaddress import IPv4Interface
 from typing import Any
 
 from tests.lab.host import wait_until
 from tests.lab.lab import Lab
 from tests.lab.machine import Machine
+from tests.lab.test_uplinks import hang_up
 from tests.lab.test_wrong_input import CONFIG, configured, status
 from tests.lab.topology import Lan
+from tundev.paths import LAN_BRIDGE
 from tundev.states import State
 from tundev.uplink import PROFILES
 from tundev.uplinks.wanted import Kind, connection
@@ -90,6 +93,37 @@ def fixed_and_by_dhcp_again(machine: Machine, role: Role, interface: str, lan: L
     assert metric(machine, role) == 100
     assert "tundev-wifi" not in machine.run(["ls", str(PROFILES)]).out
     wait_connected(machine, by_dhcp[0])
+
+
+def move_cable(lab: Lab, port: str, source: Lan, target: Lan) -> None:
+    """Out of the one network's switch and into the other's; `port` is called so in both."""
+    away, there = lab.switches[source.name], lab.switches[target.name]
+    away.ip(f"link set {port} netns {there.netns}")
+    there.ip(f"link set {port} master lan", f"link set {port} up")
+
+
+def test_an_onsite_whose_cable_is_moved_to_another_network_has_an_address_of_that(lab: Lab) -> None:
+    onsite, port = lab.onsite, "moved"
+    home, away = lab.plan.sites[0].lan, lab.plan.desks[0].lan
+    (by_dhcp,) = address(onsite, LAN_BRIDGE)
+    # A port can have another name only while it is down: the cable is out for a moment.
+    lab.switches[home.name].ip("link set port1 down", f"link set port1 name {port}", f"link set {port} up")
+    move_cable(lab, port, home, away)
+    try:
+        wait_until(
+            lambda: [IPv4Interface(own).network for own in address(onsite, LAN_BRIDGE)] == [away.subnet],
+            what="an address of the other network",
+        )
+        wait_connected(onsite, address(onsite, LAN_BRIDGE)[0])
+    finally:
+        move_cable(lab, port, away, home)
+        lab.switches[home.name].ip(
+            f"link set {port} down", f"link set {port} name port1", "link set port1 up"
+        )
+    wait_connected(onsite, by_dhcp)
+    hang_up(lab)
+    # It remembers how often a cable was out, and would go back to this one later in another test.
+    onsite.run(["systemctl", "restart", "tundev-uplink-watch"])
 
 
 def test_devices_come_online_with_a_fixed_address_and_by_dhcp_again(lab: Lab) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from dbus_fast import Variant
 from dbus_fast.aio.message_bus import MessageBus
 
+from tundev.uplinks.profiles import FOREVER
 from tundev.uplinks.wanted import METRIC_STEP
 from vtunlib import bus as buses
 from vtunlib.errors import NotFound, NotRunning, RdvError
@@ -30,6 +31,7 @@ _NO_OBJECT = "/"
 _BY_ITSELF = -1
 """A route-metric that NetworkManager chooses."""
 _FAMILIES = ("ipv4", "ipv6")
+_DHCP_SECONDS = "dhcp-timeout"
 
 
 class NetworkManager:
@@ -88,6 +90,19 @@ class NetworkManager:
         """Make it what its connection says."""
         device = await self._device(link)
         await self._call(device, _DEVICE, "Reapply", "a{sa{sv}}tu", {}, 0, 0)
+
+    async def ask_anew(self, link: str) -> None:
+        """Have its network asked for an address anew; what it has stays until there is an answer.
+
+        `Reapply` does so where a setting is another one, and only then. The one that changes is how long
+        DHCP may take: for ever, or a second less.
+        """
+        device = await self._device(link)
+        settings, version = await self._call(device, _DEVICE, "GetAppliedConnection", "u", 0)
+        ipv4 = settings.setdefault("ipv4", {})
+        forever = buses.plain(ipv4.get(_DHCP_SECONDS)) == FOREVER
+        ipv4[_DHCP_SECONDS] = Variant("i", FOREVER - 1 if forever else FOREVER)
+        await self._call(device, _DEVICE, "Reapply", "a{sa{sv}}tu", settings, version, 0)
 
     async def _device(self, link: str) -> str:
         try:

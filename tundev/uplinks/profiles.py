@@ -19,7 +19,7 @@ from vtunlib.tunnel import Role
 _NAMES = uuid.UUID("5b0c4d5e-7c39-4c8b-9a3e-3f6f7c1d2b10")
 """Namespace of the profiles' UUIDs: the same name gives the same profile on every boot."""
 
-_FOREVER = str(2**31 - 1)
+FOREVER = 2**31 - 1
 """Seconds: what NetworkManager takes for no end, where `infinity` is not understood yet."""
 
 _NOT_REQUIRED = "4"
@@ -160,7 +160,7 @@ def _modem(modem: Modem, metric: int) -> Sections:
 
 def _addresses(ethernet: Ethernet, metric: int) -> Sections:
     """IPv4 as configured, else by DHCP for as long as it takes; IPv6 as the network says."""
-    own: dict[str, str] = {"method": "auto", "dhcp-timeout": _FOREVER}
+    own: dict[str, str] = {"method": "auto", "dhcp-timeout": str(FOREVER)}
     if ethernet.address is not None:
         own = {"method": "manual", "address1": f"{ethernet.address},{ethernet.gateway}"}
     if ethernet.dns:

@@ -53,6 +53,8 @@ class Watch:
         """What is asked for by hand: the best uplink of that type."""
         self._agent: Values = {}
         self._found: tuple[WayOut, ...] = ()
+        self._cut: set[str] = set()
+        """Those that were without a cable, and have not been asked for an address since."""
         self._look = asyncio.Event()
         self._ways: tuple[WayOut, ...] = ()
         """Of those that were found, what NetworkManager has, the best first."""
@@ -77,6 +79,7 @@ class Watch:
     async def _follow(self) -> None:
         async with aclosing(lan.watch(lan.find_ways_out)) as found:  # type: ignore[type-var]
             async for self._found in found:
+                self._cut |= {way.uplink.link for way in self._found if not way.plugged}
                 self._look.set()
 
     async def _look_always(self) -> None:
@@ -88,11 +91,26 @@ class Watch:
                     await self._look.wait()
             self._look.clear()
             self._ways = await self._order.sorted(self._found)
+            await self._plugged_again()
             links = [way.uplink.link for way in self._ways if way.plugged]
             self._choice.there(links, _now(), in_use=self._in_use())
             self._pick_again()
             self._agent_changed()
             self.seen.set()
+
+    async def _plugged_again(self) -> None:
+        """NetworkManager leaves a bridge its address, though its cable may lead to another network now."""
+        for way in self._ways:
+            if way.uplink.link in self._cut and way.plugged:
+                try:
+                    if way.uplink.bridged:
+                        await self._networkmanager.ask_anew(way.uplink.link)
+                except RdvError as error:
+                    log.warning(
+                        "NetworkManager does not ask for an address on %s: %s", way.uplink.link, error
+                    )
+                else:
+                    self._cut.discard(way.uplink.link)
 
     def _agent_told(self, status: Values | None) -> None:
         self._agent = status or {}
