@@ -81,11 +81,13 @@ def _number(file: Path) -> int:
     return int(file.read_text(encoding="ascii"))
 
 
-def lengthen(partition: Partition, number: int = NUMBER) -> None:
-    """Let it reach the disk's end, in the table of partitions. Raises RdvError."""
+def lengthen(partition: Partition, number: int = NUMBER) -> int:
+    """Let it reach the disk's end, in the table of partitions; its size then. Raises RdvError."""
     # The other partitions are in use, which sfdisk would refuse; it changes this one's line alone.
     options = ["--quiet", "--no-reread", "--no-tell-kernel", "--force", "-N", str(number)]
     run(["sfdisk", *options, str(partition.disk)], stdin=", +\n")
+    shown = ["--raw", "--noheadings", "--output", "SECTORS", "--nr", str(number)]
+    return int(run(["partx", *shown, str(partition.disk)]))
 
 
 def mend(device: Path) -> str | None:
@@ -137,8 +139,10 @@ def check(partition: Partition, kept: Path = outcome.FILE) -> None:
     Raises OSError and RdvError where it cannot be used.
     """
     if partition.may_grow:
-        lengthen(partition)
-        run(["partx", "--update", "--nr", str(NUMBER), str(partition.disk)])
+        size = lengthen(partition)
+        # partx --update takes the partition away and adds it. udev tells of that when all else of a boot
+        # has been told, and systemd stops what is mounted from it by then.
+        run(["resizepart", str(partition.disk), str(NUMBER), str(size)])
         print(f"{partition.device} reaches the card's end now")
     if why := mend(partition.device):
         print(f"{partition.device} was made anew: {why}", file=sys.stderr)

@@ -144,9 +144,10 @@ def test_the_last_partition_is_let_reach_the_cards_end_and_no_other_moves(tmp_pa
     start, size = before[3]
     partition = Partition(disk, disk, start, size, 64 * MIB // 512)
     assert partition.may_grow
-    lengthen(partition)
+    told = lengthen(partition)
     assert table(disk)[:3] == before[:3]
     start, size = table(disk)[3]
+    assert told == size
     assert start == before[3][0] and start + size == 64 * MIB // 512
     assert not Partition(disk, disk, start, size, 64 * MIB // 512).may_grow
 
