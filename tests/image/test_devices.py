@@ -12,9 +12,11 @@ from tests.image.card import faults, text_on
 from tests.image.conftest import Devices
 from tests.image.desk import ADAPTERS, Desk
 from tests.image.device import Device
+from tests.image.trunk import in_vlan
 from tests.lab.lab import Lab
 from tests.lab.topology import CAMERA, CUSTOMER_LAN, DOWNLOAD
 from tundev.firstboot.boot_partition import BUNDLE
+from tundev.paths import LAN_BRIDGE, VLAN
 
 CUTS = 3
 
@@ -48,6 +50,22 @@ def test_the_laptop_behind_the_master_reaches_a_camera_on_the_onsite_s_lan(
         lease = laptop.dhcp(deadline=plugged.PATIENCE)
         assert (lease.address.network == CUSTOMER_LAN) == (mode == "L2")
         assert laptop.fetch(f"http://{CAMERA}/", deadline=plugged.PATIENCE).out == camera.page()
+
+
+def test_a_bridged_session_is_in_the_vlan_that_the_onsite_is_in(
+    devices: Devices, plugged: Desk, whole_lab: Lab
+) -> None:
+    laptop, guest = plugged.laptop, devices.onsite.guest
+    plugged.becomes("ready")
+    with in_vlan(whole_lab, devices.onsite, 5):
+        links = {link["ifname"]: link for link in json.loads(guest.run(["ip", "-json", "link"]).out)}
+        assert links[VLAN]["master"] == LAN_BRIDGE
+        with plugged.session(devices.onsite.account, "L2"):
+            lease = laptop.dhcp(deadline=plugged.PATIENCE)
+            assert lease.server == whole_lab.plan.sites[0].lan.router.ip
+            assert laptop.ping(str(CAMERA), size=1472, wait=60).code == 0
+            assert laptop.fetch(f"http://{CAMERA}/", deadline=plugged.PATIENCE).out == whole_lab.camera.page()
+    assert VLAN not in guest.run(["ls", "/sys/class/net"]).out
 
 
 def test_an_onsite_survives_power_cuts_and_its_card_keeps_no_secret(

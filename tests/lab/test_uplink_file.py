@@ -1,7 +1,7 @@
 """What tundev.toml says of the uplinks, in effect: NetworkManager has it, and the device comes online by it.
 
 Wi-Fi needs what this machine's kernel may not have: tests/soak/test_uplinks.py. So does a VLAN (8021q):
-that NetworkManager takes its connections is in test_networkmanager.py, that traffic passes is shown nowhere.
+that traffic passes in one is in tests/image/test_devices.py.
 """
 
 from __future__ import annotations
