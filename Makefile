@@ -11,7 +11,7 @@ ATHERIS_VERSION := 3.0.0
 ATHERIS     := $(CACHE)/atheris-$(ATHERIS_VERSION)/bin/python
 # For each target of tests/fuzz; tests/soak takes SOAK_SEED from the environment.
 SOAK_SECONDS ?= 600
-SCRIPTS      = $(shell grep -rlIE --exclude-dir=__pycache__ '^\#!(/usr)?/bin/(env )?(ba|da)?sh' --exclude-dir=.git --exclude-dir=build --exclude-dir=dist --exclude-dir=debian . ; ls rootfs-overlay/*/usr/share/bash-completion/completions/*; ls debian/*.postinst debian/*.prerm debian/*.postrm 2>/dev/null)
+SCRIPTS      = $(shell grep -rlIE --exclude-dir=__pycache__ '^\#!(/usr)?/bin/(env )?(ba|da)?sh' --exclude-dir=.git --exclude-dir=build --exclude-dir=dist --exclude-dir=debian --exclude='*.py' . ; ls rootfs-overlay/*/usr/share/bash-completion/completions/*; ls debian/*.postinst debian/*.prerm debian/*.postrm 2>/dev/null)
 SOURCES      = $(shell find vtunlib rdv tundev rootfs-overlay debian Makefile -type f -not -path '*/__pycache__/*' -not -path 'debian/.debhelper/*')
 
 .DEFAULT_GOAL := help
