@@ -15,6 +15,7 @@ import fcntl
 import os
 import struct
 import sys
+from array import array
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -34,6 +35,11 @@ MAKE = ("-b", "4096", "-i", "65536", "-m", "1", "-L", LABEL)
 """Of mke2fs. Of inodes there are few: while the file system grows, the kernel writes their tables."""
 _RESIZE = 0x40086610
 """EXT4_IOC_RESIZE_FS of Linux's fs/ext4/ext4.h: _IOW('f', 16, __u64), the new size in blocks."""
+_BLKPG = 0x1269
+"""Of Linux's linux/blkpg.h: _IO(0x12, 105), of an operation, flags, length and address of its data."""
+_RESIZE_PARTITION = 3
+_PARTITION = struct.Struct("@qqi64s64s4x")
+"""struct blkpg_partition: start and length in bytes, number, two names that are not looked at."""
 _MENDED = range(4)
 """e2fsck(8), whose exit status is the sum of its conditions: 1 and 2 are errors that were corrected."""
 _BEYOND_MENDING = range(4, 16)
@@ -90,6 +96,20 @@ def lengthen(partition: Partition, number: int = NUMBER) -> int:
     return int(run(["partx", *shown, str(partition.disk)]))
 
 
+def tell_kernel(partition: Partition, size: int, number: int = NUMBER) -> None:
+    """The kernel has the partition that long from now on. Raises OSError.
+
+    partx --update takes it away and adds it. udev tells of that when all else of a boot has been
+    told, and systemd then stops what has been mounted from it. Not every release's util-linux has
+    a program that does just this.
+    """
+    told = array("B", _PARTITION.pack(partition.start * SECTOR, size * SECTOR, number, b"", b""))
+    address, length = told.buffer_info()
+    arguments = struct.pack("@iiiP", _RESIZE_PARTITION, 0, length, address)
+    with partition.disk.open("rb") as disk:
+        fcntl.ioctl(disk, _BLKPG, arguments)
+
+
 def mend(device: Path) -> str | None:
     """Check its file system and mend it; made anew where that is beyond mending, and why is returned.
 
@@ -139,10 +159,7 @@ def check(partition: Partition, kept: Path = outcome.FILE) -> None:
     Raises OSError and RdvError where it cannot be used.
     """
     if partition.may_grow:
-        size = lengthen(partition)
-        # partx --update takes the partition away and adds it. udev tells of that when all else of a boot
-        # has been told, and systemd stops what is mounted from it by then.
-        run(["resizepart", str(partition.disk), str(NUMBER), str(size)])
+        tell_kernel(partition, lengthen(partition))
         print(f"{partition.device} reaches the card's end now")
     if why := mend(partition.device):
         print(f"{partition.device} was made anew: {why}", file=sys.stderr)
