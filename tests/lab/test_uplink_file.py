@@ -95,20 +95,24 @@ def fixed_and_by_dhcp_again(machine: Machine, role: Role, interface: str, lan: L
     wait_connected(machine, by_dhcp[0])
 
 
-def move_cable(lab: Lab, port: str, source: Lan, target: Lan) -> None:
-    """Out of the one network's switch and into the other's; `port` is called so in both."""
+def move_cable(lab: Lab, port: str, source: Lan, target: Lan, called: str) -> None:
+    """The onsite's, out of the one network's switch and into the other's, where the port is called so."""
     away, there = lab.switches[source.name], lab.switches[target.name]
-    away.ip(f"link set {port} netns {there.netns}")
-    there.ip(f"link set {port} master lan", f"link set {port} up")
+    away.ip(f"link set {port} down")
+    # As long as a hand needs for that, and more: what was out for a moment it may not have seen.
+    wait_until(
+        lambda: "the uplink is none" in lab.onsite.journal("tundev-uplink-watch", lines=1),
+        what="the cable is out",
+    )
+    away.ip(f"link set {port} netns {there.netns} name {called}")
+    there.ip(f"link set {called} master lan", f"link set {called} up")
 
 
 def test_an_onsite_whose_cable_is_moved_to_another_network_has_an_address_of_that(lab: Lab) -> None:
-    onsite, port = lab.onsite, "moved"
+    onsite = lab.onsite
     home, away = lab.plan.sites[0].lan, lab.plan.desks[0].lan
     (by_dhcp,) = address(onsite, LAN_BRIDGE)
-    # A port can have another name only while it is down: the cable is out for a moment.
-    lab.switches[home.name].ip("link set port1 down", f"link set port1 name {port}", f"link set {port} up")
-    move_cable(lab, port, home, away)
+    move_cable(lab, "port1", home, away, "moved")
     try:
         wait_until(
             lambda: [IPv4Interface(own).network for own in address(onsite, LAN_BRIDGE)] == [away.subnet],
@@ -116,10 +120,7 @@ def test_an_onsite_whose_cable_is_moved_to_another_network_has_an_address_of_tha
         )
         wait_connected(onsite, address(onsite, LAN_BRIDGE)[0])
     finally:
-        move_cable(lab, port, away, home)
-        lab.switches[home.name].ip(
-            f"link set {port} down", f"link set {port} name port1", "link set port1 up"
-        )
+        move_cable(lab, "moved", away, home, "port1")
     wait_connected(onsite, by_dhcp)
     hang_up(lab)
     # It remembers how often a cable was out, and would go back to this one later in another test.
