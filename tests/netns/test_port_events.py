@@ -87,8 +87,8 @@ def test_an_adapter_with_the_default_route_is_the_uplink(desk: Machine) -> None:
             "route add default via 192.0.2.1",
         ):
             desk.run("ip", *words.split())
-        said = watching.until_port(None)
-        assert said["left_alone"] == {"usb5": "is this device's uplink", "cable": "is no USB device"}
+        why = {"usb5": "is this device's uplink", "cable": "is no USB device"}
+        watching.until(lambda said: (said["port"], said["left_alone"]) == (None, why))
         desk.run("ip", "route", "delete", "default")
         desk.pull("usb5")
         desk.plug("usb5")
