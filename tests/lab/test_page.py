@@ -182,6 +182,7 @@ def test_a_page_is_told_where_it_goes_on_when_the_customer_has_the_laptop_s_netw
         there = laptop.dhcp()
         assert str(there.server) == address
         page = Browser(laptop, str(there.server))
+        wait_until(lambda: answers(laptop.netns, page.address), what="the page at its new address")
         page.enter()
         with page.events() as until:
             state = until("state", lambda state: state["agent"]["state"] == "Session_OK")
