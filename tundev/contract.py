@@ -46,6 +46,9 @@ UPLINK_WATCH = BusName(
     "tundev-uplink-watch.service",
 )
 
+UNITS = ("tundev-*", "onsitedev.service", "masterdev.service", "masterdev-web.service", WATCHER.unit)
+"""All units of a device's, by patterns of systemctl(1)'s form."""
+
 STATUS = "Status"
 """() -> a{sv}, both roles: see Key."""
 LIST_ONSITES = "ListOnsites"

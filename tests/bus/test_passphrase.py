@@ -69,7 +69,7 @@ class FakeDevice(ServiceInterface):
 async def started(refusals: int = 0) -> tuple[FakeNetworkManager, MessageBus]:
     bus, fake = await buses.connect(), FakeNetworkManager(refusals)
     bus.export(passphrase.AGENTS_PATH, fake)
-    for path, kind in ((WIRED, 1), (RADIO, passphrase.WIFI_DEVICE)):
+    for path, kind in ((WIRED, 1), (RADIO, networkmanager.WIFI_DEVICE)):
         bus.export(path, FakeDevice(kind))
     await buses.own(bus, networkmanager.NAME)
     return fake, bus

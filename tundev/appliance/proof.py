@@ -6,7 +6,7 @@ import asyncio
 import logging
 
 from tundev.agent_here import follow_agent
-from tundev.contract import Key
+from tundev.contract import UNITS, Key
 from tundev.states import ONLINE
 from tundev.told import Values
 from vtunlib import bus as buses
@@ -16,7 +16,6 @@ PROOF_SECONDS = 600.0
 """How long the agent may take to come online with a new version, where nothing else is said."""
 PATIENCE_SECONDS = 24 * 3600.0
 """How long after that it is waited for where nothing of ours is wrong: networks fail for hours."""
-OURS = ("tundev-*", "onsitedev.service", "masterdev.service", "masterdev-web.service", "secondary-if-*")
 NOT_IN_ORDER = ("failed", "activating")
 """That long after a start, a unit that is still being started is one that fails again and again."""
 
@@ -45,7 +44,7 @@ async def online(seconds: float, patience: float = 0.0) -> str | None:
             return None
         if not patience:
             return f"the agent was not online within {in_words(seconds)}"
-        faulty = await asyncio.to_thread(units.units_named, *OURS, states=NOT_IN_ORDER)
+        faulty = await asyncio.to_thread(units.units_named, *UNITS, states=NOT_IN_ORDER)
         if faulty or status is None:
             what = f"{', '.join(faulty)} failed" if faulty else "its agent did not run"
             return f"{in_words(seconds)} after a start the device was not online, and {what}"

@@ -85,7 +85,7 @@ class Upgrade:
 def next_stage(upgrade: Upgrade, fault: str | None) -> Upgrade | None:
     """What follows when the stage has ended, with a fault or without; None when it is over."""
     match upgrade.stage, fault:
-        case ((Stage.KEEPING | Stage.RETURNING), str()):
+        case stage, str() if stage in LAST:
             return upgrade
         case _, str():
             return replace(upgrade, stage=Stage.RETURNING, boots=0, why=fault)

@@ -17,7 +17,7 @@ from typing import Any
 
 from tundev import paths
 from tundev.client import AgentClient, PortClient
-from tundev.contract import WATCHER
+from tundev.contract import UNITS
 from tundev.diagnosis.findings import lines
 from tundev.diagnosis.network_state import network_state
 from tundev.diagnosis.scrubbing import Scrubber, of_device, shown_configuration
@@ -33,7 +33,6 @@ JOURNAL_BYTES = 8 * 1024 * 1024
 JOURNAL_SECONDS = 60.0
 
 _PACKAGES = ("openssh-client", "vtun", "dnsmasq-base", "network-manager", "nftables", "systemd")
-_OURS = ("tundev-*", "onsitedev.service", "masterdev.service", "masterdev-web.service", WATCHER.unit)
 
 
 @dataclass(frozen=True)
@@ -126,11 +125,11 @@ async def _diagnosis(agent: AgentClient) -> str:
 
 
 def _units() -> str:
-    return run(["systemctl", "show", "--all", *_OURS], deadline=JOURNAL_SECONDS)
+    return run(["systemctl", "show", "--all", *UNITS], deadline=JOURNAL_SECONDS)
 
 
 def _journal() -> str:
-    chosen = [f"--unit={unit}" for unit in _OURS]
+    chosen = [f"--unit={unit}" for unit in UNITS]
     bounds = ["--boot", f"--lines={JOURNAL_LINES}", "--no-pager", "--output=short-iso-precise", "--utc"]
     text = run(["journalctl", "--quiet", *bounds, *chosen], deadline=JOURNAL_SECONDS)
     if len(text) <= JOURNAL_BYTES:

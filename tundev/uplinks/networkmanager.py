@@ -26,12 +26,14 @@ HELD_DNS_PRIORITY = HELD_METRIC
 NAME = "org.freedesktop.NetworkManager"
 _PATH = "/org/freedesktop/NetworkManager"
 _DEVICE = f"{NAME}.Device"
-PROPERTIES = "org.freedesktop.DBus.Properties"
+_PROPERTIES = "org.freedesktop.DBus.Properties"
 _NO_OBJECT = "/"
 _BY_ITSELF = -1
 """A route-metric that NetworkManager chooses."""
 _FAMILIES = ("ipv4", "ipv6")
 _DHCP_SECONDS = "dhcp-timeout"
+WIFI_DEVICE = 2
+"""NMDeviceType."""
 
 
 class NetworkManager:
@@ -53,7 +55,7 @@ class NetworkManager:
             changed()
 
         await buses.on_owner(self._bus, NAME, owned)
-        await buses.on_signal(self._bus, NAME, _PATH, PROPERTIES, "PropertiesChanged", lambda *_: changed())
+        await buses.on_signal(self._bus, NAME, _PATH, _PROPERTIES, "PropertiesChanged", lambda *_: changed())
 
     async def dns_servers(self, link: str) -> tuple[str, ...]:
         """The IPv4 DNS servers of the uplink's network; may be none."""
@@ -104,6 +106,10 @@ class NetworkManager:
         ipv4[_DHCP_SECONDS] = Variant("i", FOREVER - 1 if forever else FOREVER)
         await self._call(device, _DEVICE, "Reapply", "a{sa{sv}}tu", settings, version, 0)
 
+    async def is_wifi(self, device: str) -> bool:
+        """Whether the object of that path is a radio. Raises RdvError."""
+        return bool(await self._get(device, _DEVICE, "DeviceType") == WIFI_DEVICE)
+
     async def _device(self, link: str) -> str:
         try:
             return str(await self._call(_PATH, NAME, "GetDeviceByIpIface", "s", link))
@@ -113,7 +119,7 @@ class NetworkManager:
             raise NotFound(f"NetworkManager does not have {link}") from None
 
     async def _get(self, path: str, interface: str, name: str) -> Any:
-        return buses.plain(await self._call(path, PROPERTIES, "Get", "ss", interface, name))
+        return buses.plain(await self._call(path, _PROPERTIES, "Get", "ss", interface, name))
 
     async def _call(self, path: str, interface: str, member: str, signature: str = "", *words: Any) -> Any:
         return await buses.call(self._bus, NAME, path, interface, member, signature, *words)

@@ -18,7 +18,7 @@ from dbus_fast.aio.message_bus import MessageBus
 from dbus_fast.service import ServiceInterface
 
 from tundev.uplinks.networkmanager import NAME as NETWORKMANAGER
-from tundev.uplinks.networkmanager import PROPERTIES
+from tundev.uplinks.networkmanager import NetworkManager
 from tundev.uplinks.wanted import Kind, Wifi, connection
 from vtunlib import bus as buses
 from vtunlib.errors import NotRunning, RdvError
@@ -40,8 +40,6 @@ SECTION = "802-11-wireless-security"
 
 FAILED = (120, 7)
 """A device's new state and its reason (NMDeviceState, NMDeviceStateReason): failed, for want of secrets."""
-WIFI_DEVICE = 2
-"""NMDeviceType. A port with 802.1X fails for want of secrets too, and a modem."""
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +94,7 @@ async def insist(bus: MessageBus, wifi: Wifi | None, pause: float = PAUSE_SECOND
         under_way = asyncio.ensure_future(_register(bus, pause, anew=anew))
 
     async def failed(device: str) -> None:
-        if await _is_wifi(bus, device):
+        if await _is_wifi(bus, device):  # a port with 802.1X fails for want of secrets too, and a modem
             log.info("Wi-Fi did not take the passphrase, or was too weak to tell: it is tried again")
             begin(pause, anew=True)
 
@@ -117,12 +115,10 @@ async def insist(bus: MessageBus, wifi: Wifi | None, pause: float = PAUSE_SECOND
 
 async def _is_wifi(bus: MessageBus, device: str) -> bool:
     """Not so where the device was pulled, or NetworkManager has gone: to a new one the agent comes anyway."""
-    words = (f"{NETWORKMANAGER}.Device", "DeviceType")
     try:
-        kind = await buses.call(bus, NETWORKMANAGER, device, PROPERTIES, "Get", "ss", *words)
+        return await NetworkManager(bus).is_wifi(device)
     except RdvError:
         return False
-    return bool(buses.plain(kind) == WIFI_DEVICE)
 
 
 async def _register(bus: MessageBus, pause: float, *, anew: bool) -> None:
