@@ -13,15 +13,17 @@ from typing import Any
 from tests.lab.host import wait_until
 from tests.lab.lab import Lab
 from tests.lab.machine import Machine
-from tests.lab.test_uplinks import hang_up
+from tests.lab.test_uplinks import cable_pulled, hang_up
 from tests.lab.test_wrong_input import CONFIG, configured, status
-from tests.lab.topology import Lan
+from tests.lab.topology import RDV_NAME, Lan
 from tundev.paths import LAN_BRIDGE
 from tundev.states import State
 from tundev.uplink import PROFILES
 from tundev.uplinks.wanted import Kind, connection
 from vtunlib.errors import ConfigError
 from vtunlib.tunnel import Role
+
+WATCH = "tundev-uplink-watch"
 
 
 def address(machine: Machine, interface: str) -> list[str]:
@@ -95,15 +97,17 @@ def fixed_and_by_dhcp_again(machine: Machine, role: Role, interface: str, lan: L
     wait_connected(machine, by_dhcp[0])
 
 
+def seen_cut(machine: Machine) -> bool:
+    """Whether the last that its watch tells is that there is no uplink."""
+    return "the uplink is none" in machine.journal(WATCH, lines=1)
+
+
 def move_cable(lab: Lab, port: str, source: Lan, target: Lan, called: str) -> None:
     """The onsite's, out of the one network's switch and into the other's, where the port is called so."""
     away, there = lab.switches[source.name], lab.switches[target.name]
     away.ip(f"link set {port} down")
     # As long as a hand needs for that, and more: what was out for a moment it may not have seen.
-    wait_until(
-        lambda: "the uplink is none" in lab.onsite.journal("tundev-uplink-watch", lines=1),
-        what="the cable is out",
-    )
+    wait_until(lambda: seen_cut(lab.onsite), what="the cable is out")
     away.ip(f"link set {port} netns {there.netns} name {called}")
     there.ip(f"link set {called} master lan", f"link set {called} up")
 
@@ -124,7 +128,35 @@ def test_an_onsite_whose_cable_is_moved_to_another_network_has_an_address_of_tha
     wait_connected(onsite, by_dhcp)
     hang_up(lab)
     # It remembers how often a cable was out, and would go back to this one later in another test.
-    onsite.run(["systemctl", "restart", "tundev-uplink-watch"])
+    onsite.run(["systemctl", "restart", WATCH])
+
+
+def out_just_after_its_lease(lab: Lab) -> None:
+    """The onsite's cable; returns when its network has been asked for an address once more."""
+    onsite = lab.onsite
+
+    def asked() -> int:
+        return onsite.journal("NetworkManager", lines=9999).count('op="device-reapply"')
+
+    before = asked()
+    for name in (LAN_BRIDGE, f"{LAN_BRIDGE}-port"):
+        onsite.run(["nmcli", "connection", "up", name])
+    with cable_pulled(lab, 0):
+        wait_until(lambda: seen_cut(onsite), what="the cable is out")
+    wait_until(lambda: asked() > before, what="its network asked for an address anew")
+
+
+def test_names_are_resolved_after_a_cable_that_was_out_when_its_lease_was_a_moment_old(lab: Lab) -> None:
+    """NetworkManager forgets the DNS servers of a connection that is changed in its lease's very second."""
+    onsite = lab.onsite
+    for _ in range(3):
+        out_just_after_its_lease(lab)
+        wait_until(
+            lambda: onsite.run(["getent", "hosts", RDV_NAME], check=False).code == 0,
+            what="the RDV's name resolved",
+        )
+    hang_up(lab)
+    onsite.run(["systemctl", "restart", WATCH])
 
 
 def test_devices_come_online_with_a_fixed_address_and_by_dhcp_again(lab: Lab) -> None:

@@ -7,7 +7,9 @@ connection alone (`Reapply`): with the connection or the boot it is gone.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from dbus_fast import Variant
@@ -22,6 +24,14 @@ HELD_METRIC = METRIC_STEP // 2
 """Better than that of any uplink by its own connection."""
 HELD_DNS_PRIORITY = HELD_METRIC
 """Before all others, and not instead of them: that would be a negative one."""
+
+SETTLED_SECONDS = 3.0
+"""How old a lease is before its connection is changed.
+
+Each change has DHCP asked anew. A lease that is the same as the former one, and of the same second,
+NetworkManager takes for no news, though it has dropped the former one's DNS servers (seen with 1.42).
+Of the three seconds, one is what is lost by a time in whole seconds.
+"""
 
 NAME = "org.freedesktop.NetworkManager"
 _PATH = "/org/freedesktop/NetworkManager"
@@ -76,8 +86,9 @@ class NetworkManager:
         return None if metric == _BY_ITSELF else metric
 
     async def hold(self, link: str) -> None:
-        """Make it the one that is used."""
+        """Make it the one that is used; waits up to SETTLED_SECONDS."""
         device = await self._device(link)
+        await self._settled(device)
         settings, version = await self._call(device, _DEVICE, "GetAppliedConnection", "u", 0)
         for family in _FAMILIES:
             settings.setdefault(family, {}).update(
@@ -89,22 +100,34 @@ class NetworkManager:
         await self._call(device, _DEVICE, "Reapply", "a{sa{sv}}tu", settings, version, 0)
 
     async def release(self, link: str) -> None:
-        """Make it what its connection says."""
+        """Make it what its connection says; waits up to SETTLED_SECONDS."""
         device = await self._device(link)
+        await self._settled(device)
         await self._call(device, _DEVICE, "Reapply", "a{sa{sv}}tu", {}, 0, 0)
 
     async def ask_anew(self, link: str) -> None:
         """Have its network asked for an address anew; what it has stays until there is an answer.
 
-        `Reapply` does so where a setting is another one, and only then. The one that changes is how long
-        DHCP may take: for ever, or a second less.
+        Waits up to SETTLED_SECONDS. `Reapply` asks where a setting is another one, and only then. The one
+        that changes is how long DHCP may take: for ever, or a second less.
         """
         device = await self._device(link)
+        await self._settled(device)
         settings, version = await self._call(device, _DEVICE, "GetAppliedConnection", "u", 0)
         ipv4 = settings.setdefault("ipv4", {})
         forever = buses.plain(ipv4.get(_DHCP_SECONDS)) == FOREVER
         ipv4[_DHCP_SECONDS] = Variant("i", FOREVER - 1 if forever else FOREVER)
         await self._call(device, _DEVICE, "Reapply", "a{sa{sv}}tu", settings, version, 0)
+
+    async def _settled(self, device: str) -> None:
+        """Wait until its lease is old enough; one without an end does not tell since when it is."""
+        if lease := await self._lease(device):
+            await asyncio.sleep(max(0.0, SETTLED_SECONDS - (lease_age(lease) or 0.0)))
+
+    async def _lease(self, device: str) -> dict[str, Any]:
+        """What DHCP answered; empty while it has not, and for an address that is none of its."""
+        found = await self._get(device, _DEVICE, "Dhcp4Config")
+        return {} if found == _NO_OBJECT else dict(await self._get(found, f"{NAME}.DHCP4Config", "Options"))
 
     async def is_wifi(self, device: str) -> bool:
         """Whether the object of that path is a radio. Raises RdvError."""
@@ -123,3 +146,15 @@ class NetworkManager:
 
     async def _call(self, path: str, interface: str, member: str, signature: str = "", *words: Any) -> Any:
         return await buses.call(self._bus, NAME, path, interface, member, signature, *words)
+
+
+def lease_age(options: Mapping[str, Any]) -> float | None:
+    """Since when the lease holds, in seconds, by NetworkManager's options of it.
+
+    None where they do not tell: it has no end, or the clock was put back.
+    """
+    try:
+        age = time.time() - (int(options["expiry"]) - int(options["dhcp_lease_time"]))
+    except (KeyError, ValueError):
+        return None
+    return age if age >= 0 else None

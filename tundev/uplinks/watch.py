@@ -91,26 +91,11 @@ class Watch:
                     await self._look.wait()
             self._look.clear()
             self._ways = await self._order.sorted(self._found)
-            await self._plugged_again()
             links = [way.uplink.link for way in self._ways if way.plugged]
             self._choice.there(links, _now(), in_use=self._in_use())
             self._pick_again()
             self._agent_changed()
             self.seen.set()
-
-    async def _plugged_again(self) -> None:
-        """NetworkManager leaves a bridge its address, though its cable may lead to another network now."""
-        for way in self._ways:
-            if way.uplink.link in self._cut and way.plugged:
-                try:
-                    if way.uplink.bridged:
-                        await self._networkmanager.ask_anew(way.uplink.link)
-                except RdvError as error:
-                    log.warning(
-                        "NetworkManager does not ask for an address on %s: %s", way.uplink.link, error
-                    )
-                else:
-                    self._cut.discard(way.uplink.link)
 
     def _agent_told(self, status: Values | None) -> None:
         self._agent = status or {}
@@ -169,12 +154,24 @@ class Watch:
     async def _settle_always(self) -> None:
         while True:
             self._news.clear()
+            await self._plugged_again()
             again = await self._settle()
             try:
                 async with asyncio.timeout(again):
                     await self._news.wait()
             except TimeoutError:
                 continue
+
+    async def _plugged_again(self) -> None:
+        """NetworkManager leaves a bridge its address, though its cable may lead to another network now."""
+        for link in [way.uplink.link for way in self._ways if way.uplink.bridged and way.plugged]:
+            if link in self._cut:
+                self._cut.discard(link)
+                try:
+                    await self._networkmanager.ask_anew(link)
+                except RdvError as error:
+                    log.warning("NetworkManager does not ask for an address on %s: %s", link, error)
+                    self._cut.add(link)
 
     async def _settle(self) -> float | None:
         """Hold the chosen uplink, and no other; after how many seconds to look again, None for not."""
