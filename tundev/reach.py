@@ -8,7 +8,7 @@ import os
 import socket
 from collections.abc import Callable, Sequence
 
-from tundev import paths
+from tundev import lan, paths
 from tundev.config import Rdv
 from tundev.config_values import Transport
 from tundev.ssh_link import Endpoint
@@ -65,10 +65,20 @@ async def resolve(hop: Hop) -> list[str]:
             # Where nothing answers, the resolver goes on for long after that.
             found = await left_behind(socket.getaddrinfo, hop.host, hop.port, type=socket.SOCK_STREAM)
     except OSError:
-        raise NameNotResolved(
-            f"the name {hop.host} cannot be resolved", "check the network's DNS server, or the name"
-        ) from None
+        raise await asyncio.to_thread(_unresolved, hop.host) from None
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+def _unresolved(name: str) -> NameNotResolved:
+    """Where nobody can be asked, the name is not to blame."""
+    if lan.dns_servers():
+        return NameNotResolved(
+            f"the name {name} cannot be resolved", "check the network's DNS server, or the name"
+        )
+    return NameNotResolved(
+        f"the name {name} cannot be resolved: this network names no DNS server",
+        "set 'dns' in [uplink.ethernet], or put the RDV server's address into 'server'",
+    )
 
 
 async def dial(hop: Hop, addresses: Sequence[str], patience: float) -> str:

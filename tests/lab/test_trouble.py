@@ -51,6 +51,20 @@ def behind(
         wait_connected(machine)
 
 
+@contextmanager
+def no_server_named(machine: Machine) -> Iterator[None]:
+    """As by a DHCP server without the option for it: NetworkManager knows nobody to ask."""
+    files = ("/etc/resolv.conf", "/run/NetworkManager/no-stub-resolv.conf")
+    former = {file: machine.run(["cat", file]).out for file in files}
+    try:
+        for file in files:
+            machine.copy_in("", file)
+        yield
+    finally:
+        for file, text in former.items():
+            machine.copy_in(text, file)
+
+
 def said(machine: Machine) -> str:
     """What `tundev-status` shows, its lines joined: where they are broken is of no meaning here."""
     return " ".join(machine.run(["tundev-status"]).out.split())
@@ -127,6 +141,8 @@ def test_a_break_of_the_way_is_found_where_it_is(lab: Lab) -> None:
         found = diagnosis(lab.master)
         assert verdicts(found)["failed"][-1] == "DNS" and "192.168.7.1" in found["DNS"][1]
         assert found["RDV server"] == ("open", "not judged: it needs the DNS, which fails")
+    with no_server_named(lab.master):
+        assert "this network names no DNS server" in diagnosis(lab.master)["DNS"][1]
     with stopped(lab.master, "masterdev.service"):
         assert "systemctl status masterdev" in diagnosis(lab.master)["shell"][1]
 
