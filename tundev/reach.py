@@ -71,14 +71,11 @@ async def resolve(hop: Hop) -> list[str]:
 
 def _unresolved(name: str) -> NameNotResolved:
     """Where nobody can be asked, the name is not to blame."""
+    text = f"the name {name} cannot be resolved"
     if lan.dns_servers():
-        return NameNotResolved(
-            f"the name {name} cannot be resolved", "check the network's DNS server, or the name"
-        )
-    return NameNotResolved(
-        f"the name {name} cannot be resolved: this network names no DNS server",
-        "set 'dns' in [uplink.ethernet], or put the RDV server's address into 'server'",
-    )
+        return NameNotResolved(text, "check the network's DNS server, or the name")
+    hint = "set 'dns' in [uplink.ethernet], or put the RDV server's address into 'server'"
+    return NameNotResolved(f"{text}: this network names no DNS server", hint)
 
 
 async def dial(hop: Hop, addresses: Sequence[str], patience: float) -> str:

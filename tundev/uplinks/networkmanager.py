@@ -1,4 +1,4 @@
-"""What NetworkManager is asked about an uplink, and the one thing it is told: which one is to be used.
+"""What NetworkManager is asked about an uplink, and told: which one is used, and to ask for an address anew.
 
 The uplink that is held has the lowest metric of all, so routes and resolver follow it,
 and another one that comes up takes nothing away from it. It is a change of the running
@@ -87,23 +87,17 @@ class NetworkManager:
 
     async def hold(self, link: str) -> None:
         """Make it the one that is used; waits up to SETTLED_SECONDS."""
-        device = await self._device(link)
-        await self._settled(device)
-        settings, version = await self._call(device, _DEVICE, "GetAppliedConnection", "u", 0)
-        for family in _FAMILIES:
-            settings.setdefault(family, {}).update(
-                {
-                    "route-metric": Variant("x", HELD_METRIC),
-                    "dns-priority": Variant("i", HELD_DNS_PRIORITY),
-                }
-            )
-        await self._call(device, _DEVICE, "Reapply", "a{sa{sv}}tu", settings, version, 0)
+        held = {"route-metric": Variant("x", HELD_METRIC), "dns-priority": Variant("i", HELD_DNS_PRIORITY)}
+
+        def change(settings: dict[str, Any]) -> None:
+            for family in _FAMILIES:
+                settings.setdefault(family, {}).update(held)
+
+        await self._change(link, change)
 
     async def release(self, link: str) -> None:
         """Make it what its connection says; waits up to SETTLED_SECONDS."""
-        device = await self._device(link)
-        await self._settled(device)
-        await self._call(device, _DEVICE, "Reapply", "a{sa{sv}}tu", {}, 0, 0)
+        await self._call(await self._settled(link), _DEVICE, "Reapply", "a{sa{sv}}tu", {}, 0, 0)
 
     async def ask_anew(self, link: str) -> None:
         """Have its network asked for an address anew; what it has stays until there is an answer.
@@ -111,27 +105,36 @@ class NetworkManager:
         Waits up to SETTLED_SECONDS. `Reapply` asks where a setting is another one, and only then. The one
         that changes is how long DHCP may take: for ever, or a second less.
         """
-        device = await self._device(link)
-        await self._settled(device)
+
+        def change(settings: dict[str, Any]) -> None:
+            ipv4 = settings.setdefault("ipv4", {})
+            forever = buses.plain(ipv4.get(_DHCP_SECONDS)) == FOREVER
+            ipv4[_DHCP_SECONDS] = Variant("i", FOREVER - 1 if forever else FOREVER)
+
+        await self._change(link, change)
+
+    async def is_wifi(self, device: str) -> bool:
+        """Whether the object of that path is a radio. Raises RdvError."""
+        return bool(await self._get(device, _DEVICE, "DeviceType") == WIFI_DEVICE)
+
+    async def _change(self, link: str, change: Callable[[dict[str, Any]], None]) -> None:
+        """Make its running connection what `change` makes of the settings."""
+        device = await self._settled(link)
         settings, version = await self._call(device, _DEVICE, "GetAppliedConnection", "u", 0)
-        ipv4 = settings.setdefault("ipv4", {})
-        forever = buses.plain(ipv4.get(_DHCP_SECONDS)) == FOREVER
-        ipv4[_DHCP_SECONDS] = Variant("i", FOREVER - 1 if forever else FOREVER)
+        change(settings)
         await self._call(device, _DEVICE, "Reapply", "a{sa{sv}}tu", settings, version, 0)
 
-    async def _settled(self, device: str) -> None:
-        """Wait until its lease is old enough; one without an end does not tell since when it is."""
+    async def _settled(self, link: str) -> str:
+        """Its device, when the lease is old enough; one without an end does not tell since when it is."""
+        device = await self._device(link)
         if lease := await self._lease(device):
             await asyncio.sleep(max(0.0, SETTLED_SECONDS - (lease_age(lease) or 0.0)))
+        return device
 
     async def _lease(self, device: str) -> dict[str, Any]:
         """What DHCP answered; empty while it has not, and for an address that is none of its."""
         found = await self._get(device, _DEVICE, "Dhcp4Config")
         return {} if found == _NO_OBJECT else dict(await self._get(found, f"{NAME}.DHCP4Config", "Options"))
-
-    async def is_wifi(self, device: str) -> bool:
-        """Whether the object of that path is a radio. Raises RdvError."""
-        return bool(await self._get(device, _DEVICE, "DeviceType") == WIFI_DEVICE)
 
     async def _device(self, link: str) -> str:
         try:

@@ -20,6 +20,7 @@ from tundev.agent_here import follow_agent
 from tundev.config import Rdv
 from tundev.contract import Key
 from tundev.lan import WayOut
+from tundev.paths import LAN_BRIDGE
 from tundev.states import ONLINE
 from tundev.told import Values
 from tundev.uplinks import probe, standing
@@ -53,8 +54,8 @@ class Watch:
         """What is asked for by hand: the best uplink of that type."""
         self._agent: Values = {}
         self._found: tuple[WayOut, ...] = ()
-        self._cut: set[str] = set()
-        """Those that were without a cable, and have not been asked for an address since."""
+        self._cut = False
+        """The bridge was without a cable, and its network has not been asked for an address since."""
         self._look = asyncio.Event()
         self._ways: tuple[WayOut, ...] = ()
         """Of those that were found, what NetworkManager has, the best first."""
@@ -79,7 +80,7 @@ class Watch:
     async def _follow(self) -> None:
         async with aclosing(lan.watch(lan.find_ways_out)) as found:  # type: ignore[type-var]
             async for self._found in found:
-                self._cut |= {way.uplink.link for way in self._found if not way.plugged}
+                self._cut |= any(way.uplink.bridged and not way.plugged for way in self._found)
                 self._look.set()
 
     async def _look_always(self) -> None:
@@ -164,14 +165,13 @@ class Watch:
 
     async def _plugged_again(self) -> None:
         """NetworkManager leaves a bridge its address, though its cable may lead to another network now."""
-        for link in [way.uplink.link for way in self._ways if way.uplink.bridged and way.plugged]:
-            if link in self._cut:
-                self._cut.discard(link)
-                try:
-                    await self._networkmanager.ask_anew(link)
-                except RdvError as error:
-                    log.warning("NetworkManager does not ask for an address on %s: %s", link, error)
-                    self._cut.add(link)
+        if self._cut and any(way.uplink.bridged and way.plugged for way in self._ways):
+            self._cut = False
+            try:
+                await self._networkmanager.ask_anew(LAN_BRIDGE)
+            except RdvError as error:
+                log.warning("NetworkManager does not ask for an address on %s: %s", LAN_BRIDGE, error)
+                self._cut = True
 
     async def _settle(self) -> float | None:
         """Hold the chosen uplink, and no other; after how many seconds to look again, None for not."""
