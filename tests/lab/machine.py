@@ -218,6 +218,16 @@ class Machine(Host):
             check=False,
         ).out
 
+    @contextmanager
+    def saying(self, text: str, target: str, *, mode: int = 0o644) -> Iterator[None]:
+        """With another text in a file of the machine, which runs; afterwards it is the former one again."""
+        former = self.run(["cat", target]).out
+        self.copy_in(text, target, mode=mode)
+        try:
+            yield
+        finally:
+            self.copy_in(former, target, mode=mode)
+
     def copy_in(self, text: str, target: str, *, mode: int = 0o644) -> None:
         """Write a file into the machine, running or not."""
         leader = self.leader

@@ -116,9 +116,6 @@ def test_a_device_s_group_counts_as_soon_as_its_file_is_written(lab: Lab) -> Non
     former = lab.rdv.run(["cat", path]).out
     with access_list(lab.rdv, rule(lab, "group:plant")):
         assert onsites(lab.master) == {}
-        try:
-            lab.rdv.copy_in(f'{former}groups = ["plant"]\n', path)
+        with lab.rdv.saying(f'{former}groups = ["plant"]\n', path):
             wait_until(lambda: set(onsites(lab.master)) == {site}, what="the onsite is shown", every=0.1)
-        finally:
-            lab.rdv.copy_in(former, path)
         wait_until(lambda: onsites(lab.master) == {}, what="the onsite is not shown", every=0.1)

@@ -345,14 +345,9 @@ def test_a_subnet_that_the_customer_has_is_left_for_the_session(lab: Lab) -> Non
 
 def test_between_sessions_names_are_asked_of_whom_the_uplink_has(lab: Lab) -> None:
     """As that changes, without a new lease or a new connection."""
-    file = "/etc/resolv.conf"
-    text = lab.master.run(["cat", file]).out
     former = lab.port(lab.master)["dns"]
-    try:
-        lab.master.copy_in("nameserver 192.168.7.9\n", file)
+    with lab.master.saying("nameserver 192.168.7.9\n", "/etc/resolv.conf"):
         wait_until(lambda: lab.port(lab.master)["dns"] == ["192.168.7.9"], what="the new one", deadline=SOON)
-    finally:
-        lab.master.copy_in(text, file)
     wait_until(lambda: lab.port(lab.master)["dns"] == former, what="the former again", deadline=SOON)
 
 

@@ -181,12 +181,9 @@ def test_a_fault_never_touches_the_stunnel_that_runs(lab: Lab) -> None:
     rdv, unit, conf = lab.rdv, "rdv-stunnel.service", "/etc/rdv/stunnel.conf"
     pid = main_pid(rdv, unit)
     good = rdv.run(["cat", conf]).out
-    rdv.copy_in(good.replace("TIMEOUTidle", "TIMOUTidle"), conf)
-    try:
+    with rdv.saying(good.replace("TIMEOUTidle", "TIMOUTidle"), conf):
         assert rdv.run(["systemctl", "reload", unit], check=False).code != 0
         assert "TIMOUTidle" in rdv.journal(unit)
-    finally:
-        rdv.copy_in(good, conf)
     assert main_pid(rdv, unit) == pid
     assert json.loads(tls(lab, "show", "--json").out)["port_answers"] is True
 

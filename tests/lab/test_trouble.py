@@ -54,15 +54,11 @@ def behind(
 @contextmanager
 def no_server_named(machine: Machine) -> Iterator[None]:
     """As by a DHCP server without the option for it: NetworkManager knows nobody to ask."""
-    files = ("/etc/resolv.conf", "/run/NetworkManager/no-stub-resolv.conf")
-    former = {file: machine.run(["cat", file]).out for file in files}
-    try:
-        for file in files:
-            machine.copy_in("", file)
+    with (
+        machine.saying("", "/etc/resolv.conf"),
+        machine.saying("", "/run/NetworkManager/no-stub-resolv.conf"),
+    ):
         yield
-    finally:
-        for file, text in former.items():
-            machine.copy_in(text, file)
 
 
 def said(machine: Machine) -> str:

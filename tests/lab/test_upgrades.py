@@ -113,11 +113,8 @@ def dial_directly(lab: Lab) -> None:
 def broken(machine: Machine, file: str, text: str) -> Iterator[None]:
     """While the block runs, the file ends with this text."""
     kept = machine.run(["cat", file]).out
-    machine.copy_in(f"{kept}\n{text}\n", file)
-    try:
+    with machine.saying(f"{kept}\n{text}\n", file):
         yield
-    finally:
-        machine.copy_in(kept, file)
 
 
 @pytest.mark.parametrize(

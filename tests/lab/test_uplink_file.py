@@ -102,6 +102,12 @@ def seen_cut(machine: Machine) -> bool:
     return "the uplink is none" in machine.journal(WATCH, lines=1)
 
 
+def forget_cuts(lab: Lab) -> None:
+    """The watch remembers how often a cable was out, and would go back to this one later in another test."""
+    hang_up(lab)
+    lab.onsite.run(["systemctl", "restart", WATCH])
+
+
 def move_cable(lab: Lab, port: str, source: Lan, target: Lan, called: str) -> None:
     """The onsite's, out of the one network's switch and into the other's, where the port is called so."""
     away, there = lab.switches[source.name], lab.switches[target.name]
@@ -126,9 +132,7 @@ def test_an_onsite_whose_cable_is_moved_to_another_network_has_an_address_of_tha
     finally:
         move_cable(lab, "moved", away, home, "port1")
     wait_connected(onsite, by_dhcp)
-    hang_up(lab)
-    # It remembers how often a cable was out, and would go back to this one later in another test.
-    onsite.run(["systemctl", "restart", WATCH])
+    forget_cuts(lab)
 
 
 def out_just_after_its_lease(lab: Lab) -> None:
@@ -155,8 +159,7 @@ def test_names_are_resolved_after_a_cable_that_was_out_when_its_lease_was_a_mome
             lambda: onsite.run(["getent", "hosts", RDV_NAME], check=False).code == 0,
             what="the RDV's name resolved",
         )
-    hang_up(lab)
-    onsite.run(["systemctl", "restart", WATCH])
+    forget_cuts(lab)
 
 
 def test_devices_come_online_with_a_fixed_address_and_by_dhcp_again(lab: Lab) -> None:

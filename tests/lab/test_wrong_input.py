@@ -81,12 +81,8 @@ def stopped(machine: Machine, unit: str) -> Iterator[None]:
 @contextmanager
 def configured(machine: Machine, text: str) -> Iterator[None]:
     """With another text in the configuration file."""
-    former = machine.run(["cat", CONFIG]).out
-    machine.copy_in(text, CONFIG, mode=0o640)
-    try:
+    with machine.saying(text, CONFIG, mode=0o640):
         yield
-    finally:
-        machine.copy_in(former, CONFIG, mode=0o640)
 
 
 @contextmanager
